@@ -1,0 +1,53 @@
+"""Who is asking: a key in a header, or a person's login cookie. One function for every route."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from tornado.httputil import HTTPServerRequest
+
+from analytics.errors import Forbidden, Unauthorized
+from analytics.keys import Keys
+from analytics.rights import Principal
+
+COOKIE = "plumbline_session"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class Doorman:
+    """Turns a request into a principal. `origins` are further hosts (host:port) whose pages may use a cookie."""
+
+    def __init__(self, keys: Keys, origins: Iterable[str] = ()) -> None:
+        self._keys = keys
+        self._origins = frozenset(o.lower() for o in origins)
+
+    def principal(self, request: HTTPServerRequest) -> Principal:
+        """Raises Unauthorized without or with a bad key, Forbidden for a foreign page with our cookie."""
+        if key := self.key_in(request):
+            return self._keys.verify(key, request.remote_ip)
+        cookie = request.cookies.get(COOKIE)
+        principal = self._keys.session(cookie.value) if cookie else None
+        if principal is None:
+            raise Unauthorized(
+                "this needs an API key", hint="send it as `X-API-Key: KEY` or `Authorization: Bearer KEY`, or sign in"
+            )
+        upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+        if (upgrade or request.method not in SAFE_METHODS) and not self.origin_allowed(request):
+            raise Forbidden("this page's origin may not act with your sign-in", hint="send an API key instead")
+        return principal
+
+    def key_in(self, request: HTTPServerRequest) -> str | None:
+        """The API key of the headers, if one is there."""
+        if key := request.headers.get("X-API-Key", "").strip():
+            return key
+        scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+        return (value.strip() or None) if scheme.lower() == "bearer" else None
+
+    def origin_allowed(self, request: HTTPServerRequest) -> bool:
+        """Whether the page that sent this is ours. A request without an Origin came from no page."""
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return True
+        host = urlsplit(origin).netloc.lower()
+        return bool(host) and (host == request.headers.get("Host", "").lower() or host in self._origins)

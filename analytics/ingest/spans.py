@@ -1,0 +1,111 @@
+"""OTLP spans: one row per span; a root span is a flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from analytics.ingest.attributes import Attributes, Shared, fragment, joined
+from analytics.ingest.reasons import Drops, Reason, Refused
+from analytics.ingest.tables import rows
+from analytics.ingest.vocabulary import COLUMNS, SPAN_KINDS, Vocabulary
+
+REMOTE_PARENT = 0x200
+ERROR = 2
+FIXED = (
+    "time", "start_time", "duration_ms", "event_id", "flow_id", "parent_id", "name", "kind", "status", "attributes",
+)  # fmt: skip
+
+
+def table(request: Any, vocabulary: Vocabulary, drops: Drops) -> pa.Table:
+    """Rows of an ExportTraceServiceRequest; a span without identity drops alone."""
+    drops.noun = "span"
+    attributes = Attributes(vocabulary)
+    fixed: list[tuple[Any, ...]] = []
+    mapped: list[dict[str, Any]] = []
+    places: list[int] = []
+    place = 0
+    for group in request.resource_spans:
+        for scoped in group.scope_spans:
+            try:
+                shared = attributes.shared(group.resource, scoped.scope)
+            except Refused as refused:
+                drops.add(refused.reason, place + 1, refused.expected, len(scoped.spans))
+                place += len(scoped.spans)
+                continue
+            for span in scoped.spans:
+                place += 1
+                try:
+                    row, columns = mapped_span(span, shared, attributes, vocabulary)
+                except Refused as refused:
+                    drops.refuse(place, refused)
+                    continue
+                fixed.append(row)
+                mapped.append(columns)
+                places.append(place)
+    found = dict(zip(FIXED, zip(*fixed, strict=True), strict=False))
+    seen = set().union(*mapped)
+    return rows(found | {c: [m.get(c) for m in mapped] for c in COLUMNS if c in seen}, places)
+
+
+def mapped_span(
+    span: Any, shared: Shared, attributes: Attributes, vocabulary: Vocabulary
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The fixed columns of a span in the order of FIXED, and those by vocabulary. Raises Refused."""
+    trace, own, parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
+    if len(trace) != 32 or len(own) != 16 or not trace.strip("0") or not own.strip("0"):
+        raise Refused(Reason.NO_IDENTITY, f"expected ids of 16 and 8 bytes, got {len(trace) // 2} and {len(own) // 2}")
+    columns, rest, matched = attributes.mapped(span.attributes, shared)
+    start, end, number, flags = span.start_time_unix_nano, span.end_time_unix_nano, span.kind, span.flags
+    root = not parent.strip("0")
+    kind, resource = vocabulary.kind(matched, root, number, flags & REMOTE_PARENT != 0)
+    if resource is not None:
+        columns.setdefault("resource", resource)
+    rest.append(_SPAN_KIND.get(number, _SPAN_KIND[0]))
+    if span.events:
+        rest.append(events(span.events, attributes, columns))
+    if span.links:
+        rest.append(links(span.links, attributes))
+    if span.trace_state:
+        rest.append(fragment("span.trace_state", span.trace_state))
+    status = span.status
+    if status.message:
+        rest.append(fragment("span.status_message", status.message))
+    fixed = (
+        end // 1000,
+        start // 1000 if start else None,
+        (end - start) / 1e6 if start else None,
+        f"{trace}:{own}",
+        trace,
+        None if root else f"{trace}:{parent}",
+        span.name,
+        kind,
+        "error" if status.code == ERROR else "ok",
+        joined(rest),
+    )
+    return fixed, columns
+
+
+_SPAN_KIND = {number: fragment("span.kind", name) for number, name in enumerate(SPAN_KINDS)}
+
+
+def events(found: Any, attributes: Attributes, columns: dict[str, Any]) -> str:
+    """The span's events as one attribute; the first exception gives the error type where none is set."""
+    kept = []
+    for event in found:
+        values = attributes.plain(event.attributes)
+        kept.append({"name": event.name, "time_unix_nano": event.time_unix_nano, "attributes": values})
+        if event.name == "exception" and isinstance(values.get("exception.type"), str):
+            columns.setdefault("error_type", values["exception.type"])
+    return fragment("span.events", kept)
+
+
+def links(found: Any, attributes: Attributes) -> str:
+    return fragment(
+        "span.links",
+        [
+            {"event_id": f"{x.trace_id.hex()}:{x.span_id.hex()}", "attributes": attributes.plain(x.attributes)}
+            for x in found
+        ],
+    )

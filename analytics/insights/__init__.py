@@ -1,0 +1,1 @@
+"""From numbers to statements: how sure, and what changed."""

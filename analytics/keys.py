@@ -1,0 +1,349 @@
+"""API keys, and the browser sessions opened with them.
+
+A key is shown once and stored as HMAC-SHA256 under a pepper that is not in the database. A change by
+any process (`keys revoke` beside a running server) counts from the next call on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from analytics.errors import Conflict, Forbidden, NotFound, Unauthorized, ValidationError, unknown
+from analytics.key_text import KeyText
+from analytics.keys_db import Database, secret_file
+from analytics.rights import SCOPES, Principal, Rights
+
+__all__ = ["SCOPES", "AuditEntry", "Key", "Keys", "Principal", "Rights"]
+
+SESSION = timedelta(days=30)
+TOUCH_MS = 60_000  # last_used is at most this much behind
+REFUSALS_PER_MINUTE = 100  # audit rows; refusals beyond are counted only
+
+log = logging.getLogger(__name__)
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be known of a key. Times are UTC."""
+
+    id: str
+    name: str
+    rights: Rights
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used: datetime | None = None
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        return self.rights.scopes
+
+    def ended(self, now: datetime) -> str | None:
+        """Why the key counts no more, or None while it does."""
+        if self.revoked_at is not None:
+            return "was revoked"
+        return "has expired" if self.expires_at is not None and self.expires_at <= now else None
+
+
+class AuditEntry(msgspec.Struct, frozen=True):
+    """One line of the audit log: create, rotate, revoke, address (first use from it), refusal."""
+
+    at: datetime
+    event: str
+    key_id: str | None
+    address: str | None
+    detail: str | None
+
+
+class Keys:
+    """All keys of one data directory. Safe in several processes and threads at once."""
+
+    def __init__(self, directory: Path, now: Callable[[], datetime]) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory, self._now = directory, now
+        self._pepper = secret_file(directory, "pepper")
+        self._db = Database(directory / "keys.db")
+        self._check_pepper()
+        self._version = -1
+        self._cache: dict[str, tuple[Key, bytes]] = {}
+        self._touched: dict[str, int] = {}
+        self._met: set[tuple[str, str]] = set()
+        self._refused: tuple[int, set[tuple[str, ...]]] = (0, set())
+        self.refusals = 0
+
+    def create(
+        self,
+        name: str,
+        scopes: Iterable[str],
+        *,
+        domains: Iterable[str] | None = None,
+        boards: Iterable[str] | None = None,
+        datasets: Iterable[str] | None = None,
+        networks: Iterable[str] | None = None,
+        expires_at: datetime | None = None,
+    ) -> tuple[Key, str]:
+        """A new key and its plaintext, which exists nowhere else. Raises ValidationError."""
+        rights = Rights.checked(scopes, domains, datasets, boards, networks)
+        if not (1 <= len(name) <= 100 and name.isprintable() and name.strip() == name):
+            raise ValidationError("a key needs a name of 1 to 100 printable characters")
+        if expires_at is not None and expires_at <= self._now():
+            raise ValidationError(f"the key would have expired already, at {expires_at.isoformat()}")
+        with self._changing():
+            return self._insert(name, rights, expires_at, "create", None)
+
+    def rotate(self, key_id: str, grace: timedelta = timedelta(days=1)) -> tuple[Key, str]:
+        """A new key with the same name, rights and expiry; the old one ends after the grace period.
+        Raises NotFound, Conflict."""
+        with self._changing():
+            old = self.get(key_id)
+            if why := old.ended(self._now()):
+                raise Conflict(f"key {key_id} {why}", hint="create a new one")
+            ends = self._now() + grace
+            if old.expires_at is None or ends < old.expires_at:
+                self._db.write("UPDATE keys SET expires_at = ? WHERE id = ?", (_ms(ends), key_id))
+            return self._insert(old.name, old.rights, old.expires_at, "rotate", f"replaces {key_id}")
+
+    def revoke(self, key_id: str) -> Key:
+        """End a key and its sessions now, for good. Raises NotFound; twice is once."""
+        with self._changing():
+            if self.get(key_id).revoked_at is None:
+                self._db.write("UPDATE keys SET revoked_at = ? WHERE id = ?", (_ms(self._now()), key_id))
+                self._db.write("DELETE FROM sessions WHERE key_id = ?", (key_id,))
+                self._db.write("DELETE FROM links WHERE key_id = ?", (key_id,))
+                self._audit("revoke", key_id)
+        return self.get(key_id)
+
+    def list(self) -> list[Key]:
+        """All keys, oldest first, ended ones included."""
+        return [_key(row) for row in self._db.rows(f"{_SELECT} ORDER BY created_at, rowid")]
+
+    def get(self, key_id: str) -> Key:
+        """Raises NotFound."""
+        found = self._find(key_id)
+        if found is None:
+            raise NotFound(unknown("key", key_id, [key.id for key in self.list()]))
+        return found[0]
+
+    def alive(self, key_id: str) -> bool:
+        """Whether a key still counts; what open sockets ask each second."""
+        found = self._find(key_id)
+        return found is not None and found[0].ended(self._now()) is None
+
+    def verify(self, plaintext: str, address: str | None) -> Principal:
+        """Who a key belongs to. Raises Unauthorized, or Forbidden for the wrong network."""
+        try:
+            parts = KeyText.read(plaintext)
+        except Unauthorized:
+            self._refuse("not a whole key", None, address)
+            raise
+        found = self._find(parts.id)
+        # An unknown id goes through the same comparison, so that its answer takes as long.
+        right = hmac.compare_digest(self._digest(f"key {parts.id}", parts.secret), found[1] if found else bytes(32))
+        if found is None or not right:
+            self._refuse("no such key", None, address)
+            raise Unauthorized("no such API key", hint="create one with: python app.py keys create")
+        key = found[0]
+        if why := key.ended(self._now()):
+            self._refuse(why, key.id, address)
+            raise Unauthorized(f"this API key {why}", hint="create a new one")
+        if not key.rights.reach(address):
+            self._refuse("outside its networks", key.id, address)
+            raise Forbidden("this API key may not be used from this address")
+        self._used(key.id, address)
+        return _principal(key)
+
+    def open_session(self, principal: Principal) -> str:
+        """A cookie token that stands for the principal's key, for 30 days at most."""
+        now = _ms(self._now())
+        token = secrets.token_urlsafe(32)
+        with self._db.writing():
+            self._db.write("DELETE FROM sessions WHERE expires_at <= ?", (now,))
+            row = (self._digest("session", token), principal.key_id, now, _ms(self._now() + SESSION))
+            self._db.write("INSERT INTO sessions VALUES (?, ?, ?, ?)", row)
+        return token
+
+    def session(self, token: str, address: str | None = None) -> Principal | None:
+        """Who a cookie token stands for; None when it, or its key, counts no more. A key bound to
+        networks needs the address."""
+        sql = "SELECT key_id FROM sessions WHERE digest = ? AND expires_at > ?"
+        rows = self._db.rows(sql, (self._digest("session", token), _ms(self._now())))
+        found = self._find(rows[0][0]) if rows else None
+        if found is None or found[0].ended(self._now()) or not found[0].rights.reach(address):
+            return None
+        self._used(found[0].id, address)
+        return _principal(found[0])
+
+    def close_session(self, token: str) -> None:
+        """Log out."""
+        self._db.write("DELETE FROM sessions WHERE digest = ?", (self._digest("session", token),))
+
+    def one_time(self, key_id: str, ttl_s: float = 600) -> str:
+        """A token for a login link, good once and not for long. Raises NotFound, Conflict."""
+        if why := self.get(key_id).ended(self._now()):
+            raise Conflict(f"key {key_id} {why}")
+        token = secrets.token_urlsafe(32)
+        ends = _ms(self._now() + timedelta(seconds=ttl_s))
+        with self._db.writing():
+            self._db.write("DELETE FROM links WHERE expires_at <= ?", (_ms(self._now()),))
+            self._db.write("INSERT INTO links VALUES (?, ?, ?)", (self._digest("link", token), key_id, ends))
+        return token
+
+    def redeem(self, token: str) -> str | None:
+        """The session token for a login link's token; None when it is unknown, used or too old."""
+        digest = self._digest("link", token)
+        sql = "SELECT key_id FROM links WHERE digest = ? AND expires_at > ?"
+        rows = self._db.rows(sql, (digest, _ms(self._now())))
+        # Of several that come at once, the one whose delete finds the row is the one let in.
+        if not rows or not self._db.write("DELETE FROM links WHERE digest = ?", (digest,)):
+            return None
+        key = self.get(rows[0][0])
+        return None if key.ended(self._now()) else self.open_session(_principal(key))
+
+    def secret(self, name: str) -> bytes:
+        """32 bytes kept in a file of this name, the same after a restart."""
+        return secret_file(self._directory, name)
+
+    def audit(self, limit: int = 100) -> Sequence[AuditEntry]:
+        """The newest entries of the audit log, newest first."""
+        sql = "SELECT at, event, key_id, address, detail FROM audit ORDER BY id DESC LIMIT ?"
+        return [AuditEntry(_time(at), *rest) for at, *rest in self._db.rows(sql, (limit,))]
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _digest(self, use: str, text: str) -> bytes:
+        """Digests of one use say nothing about another's. Whatever text a client sends has bytes here."""
+        return hmac.digest(self._pepper, f"{use}:{text}".encode("utf-8", "surrogatepass"), hashlib.sha256)
+
+    def _check_pepper(self) -> None:
+        mark = self._digest("pepper", "")
+        with self._db.writing():
+            rows = self._db.rows("SELECT digest FROM pepper_check")
+            if not rows:
+                self._db.write("INSERT INTO pepper_check VALUES (?)", (mark,))
+        if rows and not hmac.compare_digest(rows[0][0], mark):
+            raise Conflict(
+                f"{self._directory / 'pepper'} is not the file that keys.db was made with",
+                hint="put it back from a backup, or remove both and create new keys",
+            )
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """A transaction that changes keys; what was remembered of them is forgotten, come what may."""
+        try:
+            with self._db.writing():
+                yield
+        finally:
+            self._cache.clear()
+
+    def _insert(
+        self, name: str, rights: Rights, expires_at: datetime | None, event: str, detail: str | None
+    ) -> tuple[Key, str]:
+        text, now = KeyText.fresh(), self._now()
+        row = (
+            text.id,
+            self._digest(f"key {text.id}", text.secret),
+            name,
+            msgspec.json.encode(rights).decode(),
+            _ms(now),
+        )
+        sql = "INSERT INTO keys (id, digest, name, rights, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
+        self._db.write(sql, (*row, None if expires_at is None else _ms(expires_at)))
+        self._audit(event, text.id, None, detail)
+        return self.get(text.id), text.plaintext()
+
+    def _find(self, key_id: str) -> tuple[Key, bytes] | None:
+        """A key and its digest, remembered until any process changes the database."""
+        version = self._db.version()
+        if version != self._version:
+            self._cache.clear()
+            self._version = version
+        if key_id not in self._cache:
+            rows = self._db.rows(f"{_SELECT} WHERE id = ?", (key_id,))
+            if not rows:
+                return None  # not remembered: made-up ids must not fill the memory
+            self._cache[key_id] = (_key(rows[0]), rows[0][1])
+        return self._cache[key_id]
+
+    def _used(self, key_id: str, address: str | None) -> None:
+        """Note the use. A full disk or a long lock must not keep a good key out, so it may fail."""
+        now = _ms(self._now())
+        try:
+            if now - self._touched.get(key_id, -TOUCH_MS) >= TOUCH_MS:
+                self._touched[key_id] = now
+                self._db.write("UPDATE keys SET last_used = ? WHERE id = ?", (now, key_id))
+                self._cache.pop(key_id, None)
+            if address is not None and (key_id, address) not in self._met:
+                with self._db.writing():
+                    if self._db.write("INSERT OR IGNORE INTO addresses VALUES (?, ?, ?)", (key_id, address, now)):
+                        self._audit("address", key_id, address)
+                if len(self._met) >= 10_000:
+                    self._met.clear()
+                self._met.add((key_id, address))
+        except sqlite3.Error as error:
+            log.warning("the use of key %s was not noted: %s", key_id, error)
+
+    def _refuse(self, reason: str, key_id: str | None, address: str | None) -> None:
+        """Audit a refusal, each kind once a minute: guessing must not fill the disk."""
+        self.refusals += 1
+        minute, seen = self._refused
+        if minute != _ms(self._now()) // 60_000:
+            minute, seen = self._refused = (_ms(self._now()) // 60_000, set())
+        kind = (reason, key_id or "", address or "")
+        if kind in seen or len(seen) >= REFUSALS_PER_MINUTE:
+            return
+        seen.add(kind)
+        try:
+            self._audit("refusal", key_id, address, reason)
+        except sqlite3.Error as error:
+            log.warning("a refusal (%s) was not noted: %s", reason, error)
+
+    def _audit(self, event: str, key_id: str | None, address: str | None = None, detail: str | None = None) -> None:
+        sql = "INSERT INTO audit (at, event, key_id, address, detail) VALUES (?, ?, ?, ?, ?)"
+        self._db.write(sql, (_ms(self._now()), event, key_id, address, detail))
+
+
+_SELECT = "SELECT id, digest, name, rights, created_at, expires_at, revoked_at, last_used FROM keys"
+
+
+def _key(row: tuple[Any, ...]) -> Key:
+    key_id, _, name, rights, created_at, *times = row
+    expires_at, revoked_at, last_used = (None if ms is None else _time(ms) for ms in times)
+    return Key(
+        id=key_id,
+        name=name,
+        rights=msgspec.json.decode(rights, type=Rights),
+        created_at=_time(created_at),
+        expires_at=expires_at,
+        revoked_at=revoked_at,
+        last_used=last_used,
+    )
+
+
+def _principal(key: Key) -> Principal:
+    limits = {name: getattr(key.rights, name) for name in ("domains", "datasets", "boards")}
+    return Principal(
+        key_id=key.id,
+        name=key.name,
+        scopes=frozenset(key.rights.scopes),
+        expires_at=key.expires_at,
+        **{name: None if values is None else frozenset(values) for name, values in limits.items()},
+    )
+
+
+def _ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,0 +1,104 @@
+"""Window, Query, Result: what is asked and what was answered. Pure data, no engine.
+
+Times are timezone-aware UTC datetimes in Python, RFC 3339 in messages.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+import pyarrow as pa
+
+Scalar = str | int | float | bool | None
+Op = Literal["is", "is_not", "in", "not_in", "contains"]
+
+
+class Period(msgspec.Struct, frozen=True):
+    """A half-open span of time [start, end), both UTC-aware."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.start).total_seconds()
+
+    def shifted(self, delta: Any) -> Period:
+        return Period(self.start + delta, self.end + delta)
+
+
+class Window(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """A span as people write it: `now-1h`, `now/d`, RFC 3339; `from` and `to` in a time zone.
+
+    On the wire a window is this object or one string, its `from` (then `to` is `now`);
+    `analytics.window` parses and resolves it.
+    """
+
+    start: str = "now-1h"
+    end: str = "now"
+    tz: str = "UTC"
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Keep rows whose dimension fits. `values` has one entry for is, is_not and contains."""
+
+    dim: str
+    op: Op = "is"
+    values: list[Scalar] = []
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics over a window, or raw rows (`select`) newest first.
+
+    grain: None gives one row per group (no time column), "auto" picks one, "1m" is taken as said.
+    compare: "previous" adds the same elapsed part of the period before.
+    limit: how many groups at most, by the first metric; the rest fold into one group "other".
+    as_of: only what had been received by then.
+    """
+
+    metrics: list[str] = []
+    window: Window = Window()
+    grain: str | None = None
+    group_by: list[str] = []
+    filters: list[Filter] = []
+    compare: Literal["previous"] | None = None
+    limit: int | None = None
+    as_of: datetime | None = None
+    select: list[str] = []
+    dataset: str | None = None  # only with select
+
+
+class Total(msgspec.Struct, frozen=True):
+    """One metric over the whole window. `half_width` is the 95 % sampling half-width in the
+    metric's own unit (for a quantile: of the share of rows above it), None where it has no meaning."""
+
+    value: float | None
+    n: int  # rows behind the value
+    half_width: float | None = None
+    previous: float | None = None
+    n_previous: int = 0
+    half_width_previous: float | None = None
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """What came back, and what was really executed.
+
+    table columns, in order: `time` (bucket start, naive UTC timestamp[us]) if there is a grain, the
+    group_by dimensions, then per metric `M` and, with compare, `M_previous`. Sorted by time, then by
+    the first metric, biggest first, "other" last. Absent is null.
+    """
+
+    query: Query
+    table: pa.Table
+    totals: dict[str, Total]
+    period: Period
+    previous: Period | None
+    grain_s: float | None  # None without a grain; a calendar grain gives its nominal length
+    grain: str | None
+    partial_first: bool
+    partial_last: bool
+    engine_ms: float
+    rows: int = 0  # rows of the dataset inside the window and the filters, whatever the metrics keep
+    other: bool = False  # whether the last group is the fold of the rest

@@ -1,0 +1,132 @@
+"""The verbs: ingest, answer, subscribe, catalogue. Every transport calls this, and only this.
+
+Scope is checked here, once, for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from analytics.agent import AnalyticsAgent, Answer, rfc3339
+from analytics.errors import Forbidden, Internal, NotFound, PlumblineError, Timeout, ValidationError, unknown
+from analytics.hub import Hub, Subscriber
+from analytics.ingest.intake import Batch, Intake
+from analytics.messages import ANSWERABLE, AnalyticsUpdate, BoardRequest, Question, Request, Subscribe
+from analytics.query import Filter
+from analytics.rights import Principal
+from analytics.sources import Sources
+from analytics.store.base import Ack, Store
+from analytics.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """What Plumbline can do, for a principal. Built in app.py; belongs to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        agent: AnalyticsAgent,
+        hub_factory: Callable[[Any], Hub],
+        intake: Intake,
+        store: Store,
+        sources: Sources,
+        workspace: Callable[[], Workspace],
+        now: Callable[[], datetime],
+        deadline_s: float = 10.0,
+    ) -> None:
+        self._agent = agent
+        self._intake = intake
+        self._store = store
+        self._sources = sources
+        self._workspace = workspace
+        self._now = now
+        self._deadline_s = deadline_s
+        self.hub = hub_factory(self._ask)
+        store.on_commit(self._committed)
+
+    async def ingest(
+        self, principal: Principal, dataset: str, body: bytes, *, format: str, encoding: str = ""
+    ) -> tuple[Ack, Batch]:
+        """Take events in; returns after they are durable. Raises Forbidden, NotFound, ValidationError,
+        TooLarge, UnsupportedMedia, Overloaded, StorageFull."""
+        principal.require("ingest")
+        workspace = self._workspace()
+        if dataset not in workspace.datasets:
+            raise NotFound(unknown("dataset", dataset, workspace.datasets))
+        if principal.datasets is not None and dataset not in principal.datasets:
+            raise Forbidden(f"this key may not write to dataset {dataset!r}")
+        batch = await asyncio.to_thread(
+            self._intake.ingest, body, format=format, encoding=encoding, source=principal.name, dataset=dataset
+        )
+        self._sources.dropped(batch.dropped, self._now())
+        if batch.table.num_rows == 0:
+            return Ack(0, 0, self._store.stats()["rows"]), batch
+        return await self._store.append(dataset, batch.table), batch
+
+    async def answer(self, principal: Principal, request: Request) -> AnalyticsUpdate:
+        """Answer one question. Raises Forbidden, NotFound, ValidationError, Timeout."""
+        if not isinstance(request, ANSWERABLE):
+            raise ValidationError(f"a {type(request).__name__} is not answered here", hint="send it on the socket")
+        answer = await self._ask(request, self._allowed(principal, request), {})
+        return AnalyticsUpdate(
+            analytics=answer.analytics,
+            insights=answer.insights,
+            confidence=round(answer.confidence.headline, 4),
+            confidence_parts=answer.confidence.parts(),
+            timestamp=rfc3339(self._now()),
+            id=msgspec.UNSET if request.id is None else request.id,
+        )
+
+    async def subscribe(
+        self, principal: Principal, message: Subscribe, subscriber: Subscriber, ready: Callable[[int], None]
+    ) -> Callable[[], None]:
+        """Stand a query; the snapshot follows `ready(seq)`. Returns the way to leave it."""
+        allowed = self._allowed(principal, message.request)
+        return await self.hub.subscribe(message.request, allowed, message.sub, subscriber, ready)
+
+    def catalogue(self, principal: Principal, what: str) -> list[dict[str, Any]]:
+        """Declarations of `datasets`, `metrics` or `boards` that the principal may see."""
+        principal.require("read")
+        found: dict[str, Any] = getattr(self._workspace(), what)
+        allowed = principal.boards if what == "boards" else principal.datasets if what == "datasets" else None
+        return [msgspec.to_builtins(x) for name, x in found.items() if allowed is None or name in allowed]
+
+    def _allowed(self, principal: Principal, request: Question) -> tuple[Filter, ...]:
+        principal.require("read")
+        if isinstance(request, BoardRequest) and principal.boards is not None and request.board not in principal.boards:
+            raise Forbidden(f"this key may not see board {request.board!r}")
+        if principal.domains is None:
+            return ()
+        if request.domain is not None and request.domain not in principal.domains:
+            raise Forbidden(f"this key may not see domain {request.domain!r}")
+        return (Filter(dim="domain", op="in", values=sorted(principal.domains)),)
+
+    async def _ask(self, request: Question, allowed: tuple[Filter, ...], memo: dict[Any, Any]) -> Answer:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await self._agent.answer(request, now=self._now(), allowed=allowed, memo=memo)
+        except TimeoutError:
+            raise Timeout(
+                f"no answer within {self._deadline_s:g} s", hint="ask for a shorter window or a coarser grain"
+            ) from None
+
+    def _committed(self, dataset: str, table: Any) -> None:
+        self._sources.observe(dataset, table, self._now())
+        self.hub.data_changed()
+
+
+def faced(error: BaseException) -> PlumblineError:
+    """Any exception as one that may be shown: ours as it is, others as a reference into the log."""
+    if isinstance(error, PlumblineError):
+        return error
+    hidden = Internal.hidden()
+    log.error("unexpected error, reference %s", hidden.details["reference"], exc_info=error)
+    return hidden

@@ -1,0 +1,215 @@
+"""Who sends, how regularly, and what is missing: the ground under freshness and completeness.
+
+A *stream* is one (source, kind). For the last hour each stream keeps the seconds in which it had
+events, so that "late" is measured against the stream's own rhythm and not against a constant.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MEMORY_S = 3600
+MIN_GAPS = 5
+LIVE_ARRIVAL_S = 60  # an arrival whose newest event is older than this is a back-fill
+US = 1_000_000
+
+
+class Late(msgspec.Struct, frozen=True):
+    """A stream that has been quiet for longer than 99 % of its own gaps."""
+
+    source: str
+    age_s: float
+    usual_s: float
+
+
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
+    """What the streams behind a number say of it. Components are 0..1, or None when unknown."""
+
+    watermark: datetime | None  # everything up to here has arrived from every stream that is on time
+    age_s: float | None  # age of the newest event
+    freshness: float | None
+    completeness: float | None
+    reporting: int
+    late: tuple[Late, ...] = ()
+    events_per_min: float = 0.0
+    dropped: int = 0
+    reason: str | None = None
+
+
+class Stream:
+    """The last hour of one (source, kind)."""
+
+    def __init__(self) -> None:
+        self.counts: dict[int, int] = {}  # second -> events
+        self.newest_us = 0
+        self.peaks: deque[float] = deque(maxlen=200)  # age reached just before each live arrival
+        self._live = False
+        self._tolerance: float | None = None
+        self._stale = True
+
+    def add(self, seconds: Iterable[int], counts: Iterable[int], newest_us: int, arrived_us: int) -> None:
+        for second, count in zip(seconds, counts, strict=True):
+            self.counts[second] = self.counts.get(second, 0) + count
+        live = arrived_us - newest_us < LIVE_ARRIVAL_S * US
+        if live and self._live:
+            self.peaks.append((arrived_us - self.newest_us) / US)
+        self._live = live
+        self.newest_us = max(self.newest_us, newest_us)
+        self._stale = True
+
+    def forget(self, before_s: int) -> None:
+        old = [s for s in self.counts if s < before_s]
+        for second in old:
+            del self.counts[second]
+        self._stale = self._stale or bool(old)
+
+    def tolerance_s(self) -> float | None:
+        """The age that 99 % of this stream's own gaps stay under; None while it is being learnt."""
+        if self._stale:
+            self._stale = False
+            seconds = np.sort(np.fromiter(self.counts, dtype=np.int64, count=len(self.counts)))
+            gaps = np.diff(seconds)
+            if len(gaps) < MIN_GAPS:
+                self._tolerance = None
+            else:
+                peak = float(np.quantile(self.peaks, 0.95)) if len(self.peaks) >= MIN_GAPS else 0.0
+                self._tolerance = max(float(np.quantile(gaps, 0.99)) + 1.0, peak)
+        return self._tolerance
+
+    def count_since(self, since_s: float) -> int:
+        return sum(n for second, n in self.counts.items() if second >= since_s)
+
+
+class Sources:
+    """All streams, fed with every committed batch."""
+
+    def __init__(self) -> None:
+        self._streams: dict[tuple[str, str, str], Stream] = {}
+        self._drops: deque[tuple[float, int]] = deque(maxlen=100_000)
+        self._domains: dict[str, int] = {}
+        self._pruned = 0
+
+    def observe(self, dataset: str, table: pa.Table, now: datetime) -> None:
+        """Learn from rows of events.SCHEMA that arrived now."""
+        now_s = int(now.timestamp())
+        time_us = table["time"].cast(pa.int64())
+        recent = pc.and_(pc.greater(time_us, (now_s - MEMORY_S) * US), pc.less_equal(time_us, (now_s + 1) * US))
+        if table.num_rows == 0 or not pc.any(recent).as_py():
+            return
+        small = pa.table(
+            {
+                "source": pc.fill_null(table["source"], ""),
+                "kind": table["kind"],
+                "second": pc.divide(time_us, US),
+                "us": time_us,
+            }
+        ).filter(recent)
+        grouped = small.group_by(["source", "kind", "second"]).aggregate([("us", "count"), ("us", "max")])
+        arrived_us = int(now.timestamp() * US)
+        batches: dict[tuple[str, str, str], tuple[list[int], list[int], int]] = {}
+        for row in zip(
+            *(grouped[c].to_pylist() for c in ("source", "kind", "second", "us_count", "us_max")), strict=True
+        ):
+            seconds, counts, newest = batches.get((dataset, row[0], row[1]), ([], [], 0))
+            seconds.append(row[2])
+            counts.append(row[3])
+            batches[dataset, row[0], row[1]] = (seconds, counts, max(newest, row[4]))
+        for key, (seconds, counts, newest) in batches.items():
+            self._streams.setdefault(key, Stream()).add(seconds, counts, newest, arrived_us)
+        for domain in pc.unique(table["domain"]).to_pylist():
+            if domain and (domain in self._domains or len(self._domains) < 200):
+                self._domains[domain] = now_s
+        self._prune(now_s)
+
+    def dropped(self, count: int, now: datetime) -> None:
+        """Remember that so many events were refused."""
+        if count:
+            self._drops.append((now.timestamp(), count))
+
+    def domains(self) -> list[str]:
+        """Domains seen lately, for pickers."""
+        return sorted(self._domains)
+
+    def trust(
+        self,
+        now: datetime,
+        *,
+        dataset: str = "events",
+        kinds: frozenset[str] | None = None,
+        sources: frozenset[str] | None = None,
+        window_s: float = MEMORY_S,
+    ) -> Trust:
+        """What is known of the streams of these kinds and sources over the last `window_s` seconds."""
+        now_s = now.timestamp()
+        self._prune(int(now_s))
+        since = now_s - min(window_s, MEMORY_S)
+        chosen = [
+            (source, stream, stream.count_since(since))
+            for (of, source, kind), stream in self._streams.items()
+            if of == dataset and (kinds is None or kind in kinds) and (sources is None or source in sources)
+        ]
+        chosen = [c for c in chosen if c[1].counts]
+        dropped = sum(n for at, n in self._drops if at >= since)
+        per_min = sum(s.count_since(now_s - 60) for _, s, _ in chosen)
+        if not chosen:
+            return Trust(
+                watermark=None, age_s=None, freshness=None, completeness=None, reporting=0, dropped=dropped,
+                reason="no source has sent anything in the last hour",
+            )  # fmt: skip
+        return self._weigh(chosen, now_s, since, dropped, per_min)
+
+    def _weigh(
+        self, chosen: list[tuple[str, Stream, int]], now_s: float, since: float, dropped: int, per_min: int
+    ) -> Trust:
+        arrived = missing = weight = fresh = 0.0
+        marks: list[int] = []
+        late: dict[str, Late] = {}
+        sources = {source for source, _, _ in chosen}
+        for source, stream, count in chosen:
+            age = max(0.0, now_s - stream.newest_us / US)
+            usual = stream.tolerance_s()
+            arrived += count
+            if usual is None:  # too little history to call it late
+                continue
+            weight += count
+            fresh += count * min(1.0, usual / max(age, 1e-9))
+            if age > usual:
+                span = max(60.0, now_s - age - max(since, min(stream.counts)))
+                missing += count / span * min(age - usual, now_s - since)
+                if source not in late or late[source].age_s > age:
+                    late[source] = Late(source, age, usual)
+            else:
+                marks.append(stream.newest_us)
+        newest = max(s.newest_us for _, s, _ in chosen)
+        mark = min(marks, default=newest)
+        on_time = {
+            s for s, stream, _ in chosen if (t := stream.tolerance_s()) is None or now_s - stream.newest_us / US <= t
+        }
+        total = arrived + missing + dropped
+        return Trust(
+            watermark=datetime.fromtimestamp(min(mark / US, now_s), UTC),
+            age_s=max(0.0, now_s - newest / US),
+            freshness=fresh / weight if weight else None,
+            completeness=arrived / total if total else None,
+            reporting=len(on_time),
+            late=tuple(sorted((x for x in late.values() if x.source in sources - on_time), key=lambda x: -x.age_s)),
+            events_per_min=float(per_min),
+            dropped=dropped,
+            reason=None if weight else "the rhythm of the sources is still being learnt",
+        )
+
+    def _prune(self, now_s: int) -> None:
+        if now_s - self._pruned < 10:
+            return
+        self._pruned = now_s
+        for key, stream in list(self._streams.items()):
+            stream.forget(now_s - MEMORY_S)
+            if not stream.counts:
+                del self._streams[key]

@@ -1,0 +1,282 @@
+"""From the engine's sparse rows to a Result: every bucket present, values scaled, totals with intervals."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from math import sqrt
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analytics import window as windows
+from analytics.errors import TooLarge
+from analytics.events import UTC_US
+from analytics.query import Period, Result, Total
+from analytics.store.sql import MAX_CELLS, MAX_GROUPS, Measure, Plan
+from analytics.store.terms import low
+
+Z = 1.959964  # two-sided 95 %
+COUNTS = ("count", "distinct")
+OTHER = "other"
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Groups(msgspec.Struct):
+    """Which group each detail row belongs to, the groups' values per dimension, and their order."""
+
+    of_row: Ints
+    values: list[list[Any]]
+    order: Ints
+    other: bool = False
+
+    @property
+    def count(self) -> int:
+        return len(self.order)
+
+
+def assemble(plan: Plan, raw: pa.Table, engine_ms: float) -> Result:
+    """The Result of a plan's rows. Raises TooLarge when there are more groups than can be shown."""
+    end = min(plan.period.end, plan.now)
+    result = Result(
+        query=plan.query,
+        table=raw,
+        totals={},
+        period=plan.period,
+        previous=plan.previous,
+        grain_s=windows.parse_grain(plan.grain).seconds if plan.grain else None,
+        grain=plan.grain,
+        partial_first=bool(plan.edges) and plan.edges[0] < plan.period.start,
+        partial_last=bool(plan.edges) and plan.edges[-1] > end,
+        engine_ms=engine_ms,
+    )
+    if plan.query.select:
+        return result
+    detail, totals = _split(plan, raw)
+    result.totals = _totals(plan, totals)
+    if plan.grain or plan.groups:
+        result.table, result.other = _table(plan, detail)
+    else:
+        result.table = _one_row(plan, result.totals)
+    return result
+
+
+def _split(plan: Plan, raw: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Detail rows and the rows of the totals."""
+    if raw.num_rows > 2 * MAX_CELLS + 2:
+        raise TooLarge(f"the answer has more than {2 * MAX_CELLS:,} rows", hint="use a limit or a coarser grain")
+    if "t" not in raw.column_names:
+        return raw.slice(0, 0), raw
+    is_total = pc.equal(raw["t"], 1)
+    return raw.filter(pc.invert(is_total)), raw.filter(is_total)
+
+
+def _totals(plan: Plan, rows: pa.Table) -> dict[str, Total]:
+    periods = rows["p"].to_pylist() if plan.previous else [0] * rows.num_rows
+    by_period = dict(zip(periods, rows.to_pylist(), strict=True))
+    seconds = [_covered(plan.period.start, plan.period.end, plan.period, plan.now)]
+    if plan.previous:
+        seconds.append(plan.previous.seconds)
+    totals = {}
+    for measure in plan.measures:
+        value, n, half_width = _total(measure, by_period.get(0, {}), seconds[0])
+        total = Total(value, n, half_width)
+        if plan.previous:
+            value, n, half_width = _total(measure, by_period.get(1, {}), seconds[1])
+            total = msgspec.structs.replace(total, previous=value, n_previous=n, half_width_previous=half_width)
+        totals[measure.name] = total
+    return totals
+
+
+def _total(measure: Measure, row: dict[str, Any], seconds: float) -> tuple[float | None, int, float | None]:
+    """One value, its n and its half-width, from the one row of a period (empty when nothing matched)."""
+    columns = {k: np.array([np.nan if v is None else float(v)]) for k, v in row.items() if k.startswith("a")}
+    absent = np.array([np.nan])
+    known = {alias: columns.get(alias, absent) for alias in _aliases(measure)}
+    value = float(_value(measure, known, np.array([seconds]))[0])
+    n = int(np.nan_to_num(known[measure.n][0]))
+    scale = measure.per_s / seconds if measure.per_s and seconds else 1.0
+    if np.isnan(value):
+        return None, n, None
+    half_width = _half_width(measure, known, value, n, scale)
+    whole = measure.aggregate in COUNTS and not measure.per_s
+    return (int(value) if whole else value), n, half_width
+
+
+def _half_width(measure: Measure, known: dict[str, Floats], value: float, n: int, scale: float) -> float | None:
+    """The 95 % sampling half-width, in the unit of the value; None where it has no meaning.
+
+    count     Poisson: z sqrt(n); at n = 0 as for 1, for seeing nothing proves little
+    sum       compound Poisson: z sqrt(sum x^2) (the variance of a sum of a Poisson number of x)
+    avg       normal: z s / sqrt(n), s with Bessel's correction; None below n = 2
+    ratio     Wilson's score interval (E. B. Wilson 1927, JASA 22) of a count among a count
+    quantile  z sqrt(q (1 - q) / n): the binomial spread of the share of rows below it
+    """
+    if measure.aggregate == "count":
+        return Z * sqrt(max(n, 1)) * scale
+    if measure.aggregate == "quantile" and n:
+        return Z * sqrt(measure.q * (1 - measure.q) / n)
+    if measure.aggregate in ("sum", "avg"):
+        squares = float(known[measure.squares][0])
+        if measure.aggregate == "sum":
+            return Z * sqrt(squares) * scale
+        return Z * sqrt(max(squares - n * value * value, 0.0) / (n - 1) / n) if n > 1 else None
+    if measure.parts and all(part.aggregate == "count" for part in measure.parts) and 0 <= value <= 1 and n:
+        return Z * sqrt(value * (1 - value) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
+    return None
+
+
+def _value(measure: Measure, known: dict[str, Floats], seconds: Floats) -> Floats:
+    """A metric's values from its aggregates; nan where there is no answer. Arrays broadcast."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if measure.parts:
+            numerator, denominator = (_value(part, known, seconds) for part in measure.parts)
+            return np.where(denominator == 0, np.nan, numerator / denominator)
+        value = known[measure.value]
+        if measure.aggregate in COUNTS:  # nothing counted is 0, but what has not happened yet is unknown
+            value = np.where(np.isnan(value), np.where(seconds > 0, 0.0, np.nan), value)
+        if measure.aggregate == "avg":
+            value = value / known[measure.n]
+        if measure.per_s:
+            value = np.where(seconds > 0, value * measure.per_s / seconds, np.nan)
+        return value
+
+
+def _aliases(measure: Measure) -> set[str]:
+    inner = set().union(*(_aliases(part) for part in measure.parts)) if measure.parts else set()
+    return inner | {alias for alias in (measure.value, measure.n, measure.squares) if alias}
+
+
+def _one_row(plan: Plan, totals: dict[str, Total]) -> pa.Table:
+    """Without grain and groups the table is the totals in one row."""
+    values: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+    for measure in plan.measures:
+        total = totals[measure.name]
+        kind = pa.int64() if measure.aggregate in COUNTS and not measure.per_s else pa.float64()
+        values[measure.name] = pa.array([total.value], kind)
+        counts[f"{measure.name}__n"] = pa.array([total.n], pa.int64())
+        if plan.previous:
+            values[f"{measure.name}_previous"] = pa.array([total.previous], kind)
+            counts[f"{measure.name}__n_previous"] = pa.array([total.n_previous], pa.int64())
+    return pa.table(values | counts)
+
+
+def _table(plan: Plan, rows: pa.Table) -> tuple[pa.Table, bool]:
+    """All buckets by all groups, in the order that Result promises."""
+    groups = _grouped(plan, rows)
+    buckets = max(len(plan.edges) - 1, 1)
+    if groups.count > MAX_GROUPS or groups.count * buckets > MAX_CELLS:
+        raise TooLarge(
+            f"{groups.count:,} groups in {buckets:,} buckets: at most {MAX_GROUPS:,} groups and {MAX_CELLS:,} cells fit",
+            hint="use a limit: the largest groups stay, the rest fold into one",
+        )
+    period = _ints(rows, "p") if plan.previous else np.zeros(rows.num_rows, np.int64)
+    bucket = _ints(rows, "i") if plan.grain else np.zeros(rows.num_rows, np.int64)
+    inside = bucket < buckets  # the previous period may have a bucket more (a longer month)
+    shape = (2 if plan.previous else 1, buckets, groups.count)
+    place = (period[inside], bucket[inside], groups.of_row[inside])
+    known = {}
+    for alias in set().union(*(_aliases(m) for m in plan.measures)):
+        known[alias] = np.full(shape, np.nan)
+        known[alias][place] = _floats(rows, alias)[inside]
+    seconds = _seconds(plan, buckets)[:, :, np.newaxis]
+    values = {m.name: np.broadcast_to(_value(m, known, seconds), shape) for m in plan.measures}
+    order = _order(values[plan.measures[0].name][0], groups)
+
+    columns: dict[str, Any] = {}
+    if plan.grain:
+        starts = np.array([_naive_us(edge) for edge in plan.edges[:-1]], "datetime64[us]")
+        columns["time"] = pa.array(np.repeat(starts, groups.count), UTC_US)
+    for k, term in enumerate(plan.groups):
+        columns[term.name] = pa.array(groups.values[k]).take(pa.array(order % max(groups.count, 1)))
+    for measure in plan.measures:
+        whole = measure.aggregate in COUNTS and not measure.per_s
+        for p, suffix in enumerate(("", "_previous")[: shape[0]]):
+            columns[measure.name + suffix] = _arrow(values[measure.name][p].ravel()[order], whole)
+    for measure in plan.measures:
+        for p, suffix in enumerate(("__n", "__n_previous")[: shape[0]]):
+            columns[measure.name + suffix] = pa.array(
+                np.nan_to_num(known[measure.n][p].ravel()[order]).astype(np.int64)
+            )
+    return pa.table(columns), groups.other
+
+
+def _grouped(plan: Plan, rows: pa.Table) -> Groups:
+    if not plan.groups:
+        return Groups(np.zeros(rows.num_rows, np.int64), [], np.zeros(1, np.int64))
+    names = [f"g{k}" for k in range(len(plan.groups))]
+    keys = ["r"] if "r" in rows.column_names else names
+    of_row = np.zeros(rows.num_rows, np.int64)
+    for key in keys:
+        codes = rows[key].combine_chunks().dictionary_encode(null_encoding="encode")
+        of_row = of_row * max(len(codes.dictionary), 1) + codes.indices.to_numpy(zero_copy_only=False)
+    _, first, of_row = np.unique(of_row, return_index=True, return_inverse=True)
+    values = [
+        [_shown(term.log, v) for v in rows[g].take(first).to_pylist()]
+        for term, g in zip(plan.groups, names, strict=True)
+    ]
+    order = np.empty(len(first), np.int64)
+    if keys == ["r"]:
+        rank = np.nan_to_num(_floats(rows, "r")[first], nan=np.inf)
+        order[np.argsort(rank)] = np.arange(len(first))
+        other = int(np.argmax(rank)) if np.isinf(rank).any() else None
+        if other is not None:
+            for k, term in enumerate(plan.groups):
+                values[k][other] = OTHER if term.kind == "text" else None
+        return Groups(of_row, values, order, other is not None)
+    labels = sorted(range(len(first)), key=lambda g: [(v[g] is None, v[g] if v[g] is not None else 0) for v in values])
+    order[labels] = np.arange(len(first))
+    return Groups(of_row, values, order)
+
+
+def _order(leading: Floats, groups: Groups) -> Ints:
+    """Cells by bucket, then by the first metric, biggest first and null last; the fold always last."""
+    buckets = leading.shape[0]
+    bucket = np.repeat(np.arange(buckets), groups.count)
+    tie = np.tile(groups.order, buckets)
+    folded = tie == groups.count - 1 if groups.other else np.zeros(len(tie), bool)
+    falling = np.where(np.isnan(leading), np.inf, -leading).ravel()
+    return np.lexsort((tie, falling, folded, bucket))
+
+
+def _seconds(plan: Plan, buckets: int) -> Floats:
+    """Covered seconds per period and bucket: cut by the window, and by now."""
+    if not plan.edges:
+        current = [_covered(plan.period.start, plan.period.end, plan.period, plan.now)]
+        return np.array([current, [plan.previous.seconds]] if plan.previous else [current])
+    spans = [[_covered(a, b, plan.period, plan.now) for a, b in zip(plan.edges, plan.edges[1:], strict=False)]]
+    if plan.previous:
+        edges = plan.previous_edges[: buckets + 1]
+        before = [_covered(a, b, plan.previous, plan.now) for a, b in zip(edges, edges[1:], strict=False)]
+        spans.append(before + [0.0] * (buckets - len(before)))
+    return np.array(spans)
+
+
+def _covered(start: datetime, end: datetime, period: Period, now: datetime) -> float:
+    return max((min(end, period.end, now) - max(start, period.start)).total_seconds(), 0.0)
+
+
+def _shown(log: int, value: Any) -> Any:
+    return low(value, log) if log and value is not None else value
+
+
+def _ints(rows: pa.Table, name: str) -> Ints:
+    return rows[name].to_numpy().astype(np.int64)
+
+
+def _floats(rows: pa.Table, name: str) -> Floats:
+    return rows[name].cast(pa.float64()).to_numpy()
+
+
+def _arrow(values: Floats, whole: bool) -> pa.Array:
+    missing = np.isnan(values)
+    return pa.array(np.where(missing, 0, values).astype(np.int64) if whole else values, mask=missing)
+
+
+def _naive_us(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=None)

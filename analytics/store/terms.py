@@ -1,0 +1,171 @@
+"""Names to SQL terms: dimensions, canonical columns and filters. Values only ever become parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from analytics.errors import NotFound, ValidationError, unknown
+from analytics.events import BY_NAME
+from analytics.query import Filter, Scalar
+from analytics.store.dialect import DuckDB
+from analytics.workspace import Dimension, Workspace
+
+
+class Term(msgspec.Struct, frozen=True):
+    """Something to select, group or filter by. `log` bins per factor of ten make `sql` a bin number."""
+
+    name: str
+    sql: str
+    kind: str  # text, number, bool, time or bin
+    log: int = 0
+
+
+class Terms:
+    """Resolves the names of one dataset and collects the parameters they need."""
+
+    def __init__(self, workspace: Workspace, dataset: str, dialect: DuckDB) -> None:
+        self.workspace = workspace
+        self.dataset = dataset
+        self.dialect = dialect
+        self.params: dict[str, Any] = {}
+        self._bound: dict[tuple[type, Any], str] = {}
+
+    def bind(self, value: Any) -> str:
+        """A parameter that stands for the value; equal values share one."""
+        key = (type(value), value if not isinstance(value, list) else id(value))
+        if key not in self._bound:
+            name = f"p{len(self.params)}"
+            self.params[name] = value
+            self._bound[key] = self.dialect.parameter(name)
+        return self._bound[key]
+
+    def column(self, name: str) -> Term:
+        """A canonical column. Raises NotFound."""
+        if name not in BY_NAME:
+            raise NotFound(unknown("column", name, BY_NAME))
+        return Term(name, self.dialect.name(name), _kind(BY_NAME[name].type))
+
+    def dimension(self, name: str) -> Term:
+        """A dimension of the workspace or a canonical column. Raises NotFound."""
+        found = self.workspace.dimensions.get(name)
+        if found and (found.dataset == self.dataset or name not in BY_NAME):
+            if found.dataset != self.dataset:
+                raise NotFound(f"no dimension {name!r} in dataset {self.dataset!r}; it belongs to {found.dataset!r}")
+            return self._declared(found)
+        if name in BY_NAME:
+            return self.column(name)
+        here = [d.name for d in self.workspace.dimensions.values() if d.dataset == self.dataset]
+        raise NotFound(unknown("dimension", name, here or BY_NAME))
+
+    def number(self, name: str) -> str:
+        """A measure as a double: a numeric canonical column or a declared dimension."""
+        term = self.column(name) if name in BY_NAME else self.dimension(name)
+        if term.kind == "text" and name not in BY_NAME:
+            return self.dialect.number(term.sql)
+        if term.kind != "number":
+            raise ValidationError(f"expected a column of numbers, got {name!r} ({term.kind})")
+        return f"CAST({term.sql} AS DOUBLE)"
+
+    def condition(self, wanted: Filter) -> str:
+        """One filter as SQL that is true for the rows to keep."""
+        term, dialect = self.dimension(wanted.dim), self.dialect
+        if not wanted.values:
+            raise ValidationError(f"filter on {wanted.dim!r}: expected at least one value, got none")
+        if wanted.op in ("is", "is_not", "contains") and len(wanted.values) > 1:
+            raise ValidationError(
+                f"filter on {wanted.dim!r}: expected one value for {wanted.op!r}, got {len(wanted.values)}",
+                hint='use "in" or "not_in" for several',
+            )
+        if wanted.op == "contains":
+            if not isinstance(wanted.values[0], str):
+                raise ValidationError(f"filter on {wanted.dim!r}: expected text for 'contains'")
+            return dialect.contains(dialect.text(term.sql), self.bind(_clean(wanted.values[0])))
+        kept = [self.bind(_fit(term, value)) for value in wanted.values if value is not None]
+        nulls = len(kept) < len(wanted.values)
+        listed = ", ".join(kept)
+        if wanted.op in ("is", "in"):
+            parts = [f"{term.sql} IN ({listed})"] if kept else []
+            return "(" + " OR ".join(parts + [f"{term.sql} IS NULL"] * nulls) + ")"
+        if not kept:
+            return f"({term.sql} IS NOT NULL)"
+        differs = f"{term.sql} NOT IN ({listed})"
+        return f"({differs})" if nulls else f"({term.sql} IS NULL OR {differs})"
+
+    def where(self, conditions: Mapping[str, Any]) -> str:
+        """A metric's `where` as SQL, empty when there is none."""
+        filters = [
+            Filter(dim, "in", list(value)) if isinstance(value, list | tuple) else Filter(dim, "is", [value])
+            for dim, value in conditions.items()
+        ]
+        return " AND ".join(self.condition(f) for f in filters)
+
+    def _declared(self, found: Dimension) -> Term:
+        if found.attribute is not None:
+            escaped = found.attribute.replace("~", "~0").replace("/", "~1")
+            attributes = self.dialect.name("attributes")
+            term = Term(found.name, self.dialect.attribute(attributes, self.bind("/" + escaped)), "text")
+        else:
+            term = self.column(found.column or found.name)
+        if not found.log:
+            return Term(found.name, term.sql, term.kind)
+        value = self.dialect.number(term.sql) if term.kind == "text" else term.sql
+        return Term(found.name, self.dialect.log_bin(value, found.log), "bin", found.log)
+
+
+def low(number: int, per_decade: int) -> float:
+    """The lower bound of a log-spaced bin."""
+    return float(10.0 ** (number / per_decade))
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_boolean(kind):
+        return "bool"
+    if pa.types.is_timestamp(kind):
+        return "time"
+    return "text" if pa.types.is_string(kind) else "number"
+
+
+def _clean(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValidationError("a filter value is not valid Unicode text") from None
+    return text
+
+
+def _fit(term: Term, value: Scalar) -> Any:
+    """The value as the column's type. Raises ValidationError when it cannot be one."""
+    try:
+        if term.kind == "text":
+            return _clean(value) if isinstance(value, str) else _said(value)
+        if term.kind == "bool" and isinstance(value, bool):
+            return value
+        if term.kind == "time" and isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if term.kind == "bin" and value > 0:
+                return round(math.log10(value) * term.log)
+            if term.kind == "number":
+                return float(value)
+    except (ValueError, OverflowError):
+        pass
+    expected = {"bool": "true or false", "time": "an RFC 3339 time", "bin": "a bin's lower bound"}.get(
+        term.kind, "a number"
+    )
+    raise ValidationError(f"filter on {term.name!r}: expected {expected}, got {str(value)[:60]!r}")
+
+
+def _said(value: Scalar) -> str:
+    """A JSON scalar as the text it is stored under."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)

@@ -1,0 +1,327 @@
+"""The way of a row into the store: queued, admitted (visible to reads), committed (acknowledged).
+
+    append -> incoming -> [admit thread: drop repeats] -> tail -> [write thread: one transaction] -> table
+
+Admission and writing are two threads so that a slow commit or a checkpoint hides no new row: the
+tail is what has been admitted and not yet committed. Every transaction also stores the number of
+its last part, so a reader that takes the tail first and its snapshot second knows from the
+snapshot itself which parts it already holds. No lock is held around a commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from analytics.errors import Internal, Overloaded, PlumblineError, StorageFull
+from analytics.events import COLUMNS, SCHEMA
+from analytics.store.base import Ack
+from analytics.store.ids import Hashes, SeenIds
+
+QUIET_S = 0.002  # a batch is closed early when nothing joined it for so long
+SQL_TYPES = {
+    "timestamp[us]": "TIMESTAMP",
+    "string": "VARCHAR",
+    "double": "DOUBLE",
+    "int64": "BIGINT",
+    "bool": "BOOLEAN",
+}
+
+
+class Append:
+    """One caller's rows on their way, and the promise to acknowledge them."""
+
+    def __init__(self, dataset: str, table: pa.Table, future: asyncio.Future[Ack]) -> None:
+        self.dataset = dataset
+        self.table = table
+        self.future = future
+        self.accepted = 0
+
+
+class Part:
+    """Admitted rows of one dataset, new ids only. Parts are numbered in the order of their commit."""
+
+    def __init__(self, seq: int, table: pa.Table, hashes: Hashes, appends: list[Append]) -> None:
+        self.seq = seq
+        self.dataset = appends[0].dataset
+        self.table = table
+        self.hashes = hashes
+        self.appends = appends
+
+
+class Writer:
+    """Owns the one connection that writes, the queue before it and the tail behind it."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        path: Path | None,
+        *,
+        batch_rows: int,
+        batch_ms: float,
+        queue_rows: int,
+        checkpoint_bytes: int,
+        before_commit: Callable[[], None] | None = None,
+        on_commit: Callable[[str, pa.Table], None] = lambda dataset, table: None,
+    ) -> None:
+        self._connection, self._wal = connection, path and path.with_name(path.name + ".wal")
+        self._batch_rows, self._batch_s, self._queue_rows = batch_rows, batch_ms / 1000, queue_rows
+        self._checkpoint_bytes = checkpoint_bytes
+        self._before_commit, self._on_commit = before_commit, on_commit
+        self._changed = threading.Condition()
+        self._incoming: list[Append] = []
+        self._tail: list[Part] = []
+        self._seen: dict[str, SeenIds] = {}
+        self._stopping = False
+        self._admitted_all = False
+        self.rows: dict[str, int] = {}  # committed rows per table that exists
+        self.queued = 0
+        self.commits = 0
+        self.last_commit_ms = 0.0
+        self._seq = 0
+        self._loop = asyncio.get_running_loop()
+        self._threads = [
+            threading.Thread(target=run, name=f"store-{run.__name__.strip('_')}") for run in (self._admit, self._write)
+        ]
+
+    def start(self) -> None:
+        """Learn what is there (rows, ids) and start the threads."""
+        self._seq = self._one("SELECT seq FROM pl_about.commits")
+        names = self._connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'pl_data'").fetchall()
+        for (name,) in names:
+            found = self._connection.execute(
+                f'SELECT hash(event_id) AS h FROM pl_data."{name}" WHERE event_id IS NOT NULL'
+            )
+            self._seen[name] = SeenIds(found.fetchnumpy()["h"])
+            self.rows[name] = self._one(f'SELECT count(*) FROM pl_data."{name}"')
+        for thread in self._threads:
+            thread.start()
+
+    def append(self, dataset: str, table: pa.Table) -> asyncio.Future[Ack]:
+        """Queue rows; the future is done when they are committed. Raises Overloaded."""
+        with self._changed:
+            if self._stopping:
+                raise Overloaded("the store is closing", hint="send the same events again in a moment")
+            if self.queued and self.queued + table.num_rows > self._queue_rows:
+                raise Overloaded(
+                    f"the write queue is full: {self.queued:,} of {self._queue_rows:,} rows wait",
+                    hint="send the same events again in a moment",
+                )
+            waiting = Append(dataset, table, self._loop.create_future())
+            self._incoming.append(waiting)
+            self.queued += table.num_rows
+            self._changed.notify_all()
+        return waiting.future
+
+    def tail(self, dataset: str) -> tuple[list[Part], bool]:
+        """The rows that a snapshot taken later may lack, and whether the table exists."""
+        with self._changed:
+            return [part for part in self._tail if part.dataset == dataset], dataset in self.rows
+
+    def stop(self) -> None:
+        """Commit what is queued, checkpoint, end the threads. Blocks."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.ident:
+                thread.join()
+
+    def _admit(self) -> None:
+        """Thread: drop repeated ids and move rows to the tail, all that wait at once."""
+        with duckdb.connect(":memory:", config={"threads": 1}) as hasher:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._incoming or self._stopping)
+                    taken, self._incoming = self._incoming, []
+                    if not taken:
+                        self._admitted_all = True
+                        self._changed.notify_all()
+                        return
+                for dataset in dict.fromkeys(append.dataset for append in taken):
+                    appends = [append for append in taken if append.dataset == dataset]
+                    try:
+                        self._admit_dataset(hasher, dataset, appends)
+                    except Exception as error:  # the thread must live on; the callers learn of it
+                        self._settle(appends, error)
+
+    def _admit_dataset(self, hasher: duckdb.DuckDBPyConnection, dataset: str, appends: list[Append]) -> None:
+        table = pa.concat_tables([append.table for append in appends])
+        ids = table["event_id"]
+        hasher.register("ids", pa.table({"id": ids}))
+        hashes = hasher.execute("SELECT hash(id) AS h FROM ids").fetchnumpy()["h"]
+        named = ids.is_valid().to_numpy()
+        with self._changed:
+            seen = self._seen.setdefault(dataset, SeenIds())
+            fresh = np.ones(len(hashes), np.bool_)  # a row without an id is never a repeat
+            fresh[named] = seen.new(hashes[named])
+            at = 0
+            for append in appends:
+                append.accepted = int(fresh[at : at + append.table.num_rows].sum())
+                at += append.table.num_rows
+            added = hashes[fresh & named]
+            seen.add(added)
+            self._seq += 1
+            self._tail.append(Part(self._seq, table if fresh.all() else table.filter(pa.array(fresh)), added, appends))
+            self._changed.notify_all()
+
+    def _write(self) -> None:
+        """Thread: commit the tail from its front, in batches; checkpoint between them."""
+        while batch := self._next_batch():
+            started = time.perf_counter()
+            try:
+                tables = self._commit(batch)
+            except Exception as error:
+                self._fail(error)
+                continue
+            self.last_commit_ms = (time.perf_counter() - started) * 1000
+            self.commits += 1
+            self._committed(batch, tables)
+            if self._wal and self._size(self._wal) > self._checkpoint_bytes:
+                self._checkpoint()
+        self._checkpoint()
+
+    def _next_batch(self) -> list[Part]:
+        """The parts of the next transaction; empty when all is written and the store closes."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._tail or self._admitted_all)
+            closes_at = time.monotonic() + self._batch_s
+            while sum(part.table.num_rows for part in self._tail) < self._batch_rows and not self._stopping:
+                joined = len(self._tail)
+                left = min(closes_at - time.monotonic(), QUIET_S)
+                if left <= 0 or not self._changed.wait_for(
+                    lambda n=joined: len(self._tail) > n or self._stopping, left
+                ):  # type: ignore[misc]
+                    break
+            rows, batch = 0, []
+            for part in self._tail:
+                batch.append(part)
+                rows += part.table.num_rows
+                if rows >= self._batch_rows:
+                    break
+            return batch
+
+    def _commit(self, batch: list[Part]) -> dict[str, pa.Table]:
+        """One transaction for all parts; returns the new rows per dataset."""
+        tables = {
+            dataset: pa.concat_tables([part.table for part in batch if part.dataset == dataset])
+            for dataset in dict.fromkeys(part.dataset for part in batch)
+        }
+        with self._transaction():
+            for dataset, table in tables.items():
+                if dataset not in self.rows:
+                    self._connection.execute(create(dataset))
+                if table.num_rows:
+                    self._connection.register("batch", table)
+                    self._connection.execute(f'INSERT INTO pl_data."{dataset}" BY NAME SELECT * FROM batch')
+            self._connection.execute("UPDATE pl_about.commits SET seq = ?", [batch[-1].seq])
+            if self._before_commit:
+                self._before_commit()
+        return tables
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):  # a failed COMMIT has rolled back already
+                self._connection.execute("ROLLBACK")
+            raise
+        finally:
+            with contextlib.suppress(duckdb.Error):
+                self._connection.unregister("batch")
+
+    def _committed(self, batch: list[Part], tables: dict[str, pa.Table]) -> None:
+        acks: list[tuple[Append, Ack]] = []
+        with self._changed:
+            del self._tail[: len(batch)]
+            for part in batch:
+                cursor = self.rows[part.dataset] = self.rows.get(part.dataset, 0) + part.table.num_rows
+                for append in part.appends:
+                    self.queued -= append.table.num_rows
+                    acks.append((append, Ack(append.accepted, append.table.num_rows - append.accepted, cursor)))
+            self._changed.notify_all()
+
+        def tell() -> None:
+            for append, ack in acks:
+                if not append.future.done():
+                    append.future.set_result(ack)
+            for dataset, table in tables.items():
+                if table.num_rows:
+                    self._on_commit(dataset, table)
+
+        self._call(tell)
+
+    def _fail(self, error: Exception) -> None:
+        """Drop the whole tail: a repeat in it counted on a first copy that was not kept."""
+        with self._changed:
+            failed, self._tail = self._tail, []
+            for part in failed:
+                self._seen[part.dataset].discard(part.hashes)
+        self._settle([append for part in failed for append in part.appends], error)
+
+    def _settle(self, appends: list[Append], error: Exception) -> None:
+        refusal = _refusal(error)
+        with self._changed:
+            self.queued -= sum(append.table.num_rows for append in appends)
+
+        def tell() -> None:
+            for append in appends:
+                if not append.future.done():
+                    append.future.set_exception(refusal)
+
+        self._call(tell)
+
+    def _call(self, tell: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone; so are the callers
+            self._loop.call_soon_threadsafe(tell)
+
+    def _checkpoint(self) -> None:
+        """Fold the WAL into the file. One that fails is tried again after the next commit."""
+        with contextlib.suppress(duckdb.Error):
+            self._connection.execute("CHECKPOINT")
+
+    def _one(self, sql: str) -> int:
+        row = self._connection.execute(sql).fetchone()
+        return int(row[0]) if row else 0
+
+    @staticmethod
+    def _size(path: Path) -> int:
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+
+def create(dataset: str) -> str:
+    """The table of a dataset; names are validated before they come here."""
+    columns = ", ".join(f'"{c.name}" {SQL_TYPES[str(c.type)]}' for c in COLUMNS)
+    return f'CREATE TABLE IF NOT EXISTS pl_data."{dataset}" ({columns})'
+
+
+def empty() -> pa.Table:
+    return SCHEMA.empty_table()
+
+
+def _refusal(error: Exception) -> Exception:
+    if isinstance(error, PlumblineError):
+        return error
+    if isinstance(error, duckdb.IOException | duckdb.FatalException | OSError):
+        first_line = str(error).splitlines()[0][:200]
+        return StorageFull(
+            f"nothing of this batch was kept: {first_line}", hint="make room, then send the same events again"
+        )
+    hidden: Any = Internal.hidden()
+    hidden.__cause__ = error
+    return hidden  # type: ignore[no-any-return]

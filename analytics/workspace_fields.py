@@ -1,0 +1,112 @@
+"""What each field of a declaration may hold: one literal table, and the small checks it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from analytics.errors import nearest
+from analytics.workspace import AGGREGATES, PER_SECONDS, TILE_TYPES
+from analytics.yaml_lines import Node
+
+Check = Callable[[Node], Any]
+
+
+class Wrong(Exception):
+    """What is wrong with one value; the reader adds the file, the line and the name of the field."""
+
+
+def shown(node: Node) -> str:
+    """A value as an error message names it."""
+    if isinstance(node.value, str):
+        return f"the text {node.value[:60]!r}"
+    if isinstance(node.value, dict | list):
+        return "a mapping" if isinstance(node.value, dict) else "a list"
+    if node.value is None:
+        return "nothing"
+    return str(node.value).lower() if isinstance(node.value, bool) else f"the number {node.value}"
+
+
+def text(node: Node) -> str:
+    if not isinstance(node.value, str):
+        quote = "; quote it" if isinstance(node.value, int | float) else ""
+        raise Wrong(f"expected text, got {shown(node)}{quote}")
+    return node.value
+
+
+def whole(low: int, high: int) -> Check:
+    def check(node: Node) -> int:
+        if not isinstance(node.value, int) or isinstance(node.value, bool) or not low <= node.value <= high:
+            raise Wrong(f"expected a whole number from {low} to {high}, got {shown(node)}")
+        return node.value
+
+    return check
+
+
+def share(node: Node) -> float:
+    if not isinstance(node.value, int | float) or isinstance(node.value, bool) or not 0 <= node.value <= 1:
+        raise Wrong(f"expected a number from 0 to 1, got {shown(node)}")
+    return float(node.value)
+
+
+def one_of(*words: str) -> Check:
+    def check(node: Node) -> str:
+        if node.value not in words:
+            near = nearest(node.value, words) if isinstance(node.value, str) else None
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise Wrong(f"expected one of {', '.join(words)}, got {shown(node)}{hint}")
+        return str(node.value)
+
+    return check
+
+
+def names(node: Node) -> tuple[str, ...]:
+    """One name, or a list of them without repetition."""
+    listed = [text(item) for item in node.value] if isinstance(node.value, list) else [text(node)]
+    if twice := next((name for name in listed if listed.count(name) > 1), None):
+        raise Wrong(f"{twice[:60]!r} is listed twice")
+    return tuple(listed)
+
+
+def pair(node: Node) -> tuple[str, ...]:
+    if not isinstance(node.value, list) or len(node.value) != 2:
+        raise Wrong("expected two metrics, [numerator, denominator]")
+    return tuple(text(item) for item in node.value)
+
+
+def nothing(node: Node) -> None:
+    if node.value not in ({}, None):
+        raise Wrong(f"expected {{}}, got {shown(node)}; count counts rows, choose them with `where`")
+
+
+def window(node: Node) -> str:
+    return text(node)
+
+
+def where(node: Node) -> dict[str, Any]:
+    """Names to a value or a list of values."""
+    if node.mapping is None:
+        raise Wrong(f"expected a mapping of dimensions to values, got {shown(node)}")
+    chosen: dict[str, Any] = {}
+    for name, value in node.mapping.items():
+        items = value.value if isinstance(value.value, list) else [value]
+        if not items or any(isinstance(item.value, dict | list) for item in items):
+            raise Wrong(f"`{name[:60]}`: expected a value or a list of values")
+        chosen[name] = [item.value for item in items] if isinstance(value.value, list) else value.value
+    return chosen
+
+
+ABOUT: dict[str, Check] = {"title": text, "description": text}
+MEASURES: dict[str, Check] = dict.fromkeys(AGGREGATES, text) | {"count": nothing, "sum": names, "ratio": pair}
+FIELDS: dict[str, dict[str, Check]] = {
+    "dataset": ABOUT,
+    "dimension": ABOUT | {"dataset": text, "column": text, "attribute": text, "log": whole(1, 100), "unit": text},
+    "metric": ABOUT
+    | MEASURES
+    | {"dataset": text, "q": share, "where": where, "per": one_of(*PER_SECONDS), "unit": text}
+    | {"good": one_of("up", "down", "none")},
+    "board": ABOUT | {"window": window, "empty": text, "tiles": lambda node: node},
+    "tile": {"id": text, "type": one_of(*TILE_TYPES), "title": text, "subtitle": text, "note": text}
+    | {"metric": text, "metrics": names, "by": names, "columns": names, "where": where}
+    | {"limit": whole(1, 500), "width": whole(1, 12), "height": whole(40, 2000), "color": whole(1, 6)},
+}

@@ -1,0 +1,168 @@
+// The feed socket, as a board's transport: one standing request, endless reconnect, nothing lost silently.
+//
+// A transport is { listen({message, state}), ask(request), retry(), close() }. Messages are those of
+// analytics.v1 for the current subscription: analytics_update (a snapshot), frame, error. What arrived before
+// anybody listened is kept and replayed, so the socket can open before the page has a board.
+
+const CAP_MS = 5_000 // longest pause between two tries
+const SILENCE_MS = 10_000 // no byte for so long: the socket is dead, whatever it says
+const PING_MS = 4_000
+const TRIES_BEFORE_ASKING = 3 // a refused upgrade looks like a dead server: then ask who we are
+
+export class Feed {
+  constructor(url, { session = "/api/session" } = {}) {
+    this.url = url
+    this.session = session
+    this.epoch = null
+    this.restarted = false
+    this.attempt = 0
+    this.count = 0
+    this.kept = []
+    this.listener = null
+    this.request = null
+    this.wait_ms = null
+    this.state = { name: "connecting", attempt: 0 }
+    this.watch = setInterval(() => this.#watchdog(), 1000)
+    this.hurry = () => { if (document.visibilityState === "visible" && this.timer) this.#connect() }
+    addEventListener("online", this.hurry)
+    document.addEventListener("visibilitychange", this.hurry)
+    this.#connect()
+  }
+
+  /** Hand over everything from now on, and first what was kept. */
+  listen(listener) {
+    this.listener = listener
+    listener.state(this.state)
+    for (const message of this.kept.splice(0)) listener.message(message)
+  }
+
+  /** Make `request` the standing one. The answers to the one before are ignored from here on. */
+  ask(request) {
+    if (JSON.stringify(request) === JSON.stringify(this.request)) return
+    this.request = request
+    this.renew()
+  }
+
+  /** Ask again from the start: after a gap, or because the viewer said so. */
+  renew() {
+    this.kept.length = 0
+    this.seq = null
+    if (this.state.name !== "connected") return
+    if (this.sub) this.#send({ type: "unsubscribe", sub: this.sub })
+    this.sub = `board-${++this.count}`
+    if (this.request) this.#send({ type: "subscribe", id: this.sub, sub: this.sub, request: this.request })
+  }
+
+  retry() {
+    if (this.state.name === "connected") this.renew()
+    else this.#connect()
+  }
+
+  close() {
+    clearInterval(this.watch)
+    clearTimeout(this.timer)
+    removeEventListener("online", this.hurry)
+    document.removeEventListener("visibilitychange", this.hurry)
+    this.#drop()
+  }
+
+  #connect() {
+    clearTimeout(this.timer)
+    this.timer = null
+    this.#drop()
+    const socket = new WebSocket(this.url, ["analytics.v1"])
+    this.socket = socket
+    this.heard = Date.now()
+    socket.onmessage = (event) => this.#receive(event.data)
+    socket.onclose = (event) => { if (socket === this.socket) this.#lost(event.code, event.reason) }
+  }
+
+  /** Forget the present socket: what it still says is nobody's business. */
+  #drop() {
+    const socket = this.socket
+    this.socket = this.sub = null
+    if (!socket) return
+    socket.onmessage = socket.onclose = null
+    socket.close()
+  }
+
+  #send(message) {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message))
+  }
+
+  #become(name, more = {}) {
+    this.state = { name, attempt: this.attempt, ...more }
+    this.listener?.state(this.state)
+  }
+
+  #receive(data) {
+    this.heard = Date.now()
+    let message
+    try { message = JSON.parse(data) } catch { return }
+    if (message.type === "welcome") return this.#welcomed(message)
+    if (message.type === "going_away") { this.wait_ms = message.reconnect_after_ms; return }
+    if (message.type === "error" && message.id === this.sub) return this.#deliver(message)
+    if (message.sub !== this.sub || !this.sub) return
+    if (message.type === "analytics_update") {
+      this.seq = message.seq
+      this.kept.length = 0
+    } else if (message.type === "frame") {
+      if (this.seq === null) return // the snapshot is still on its way
+      if (message.seq !== this.seq + 1) return this.renew()
+      this.seq = message.seq
+    } else if (message.type !== "error") return
+    this.#deliver(message)
+  }
+
+  #deliver(message) {
+    if (this.listener) this.listener.message(message)
+    else this.kept.push(message)
+  }
+
+  #welcomed(message) {
+    this.restarted ||= this.epoch !== null && this.epoch !== message.epoch
+    this.epoch = message.epoch
+    this.attempt = 0
+    this.wait_ms = null
+    this.#become("connected", { principal: message.principal })
+    this.renew()
+  }
+
+  #lost(code, reason) {
+    if (code >= 4500 && code <= 4999) return this.#become("closed", { code, reason: reason || refusal(code) })
+    this.attempt += 1
+    if (this.attempt === TRIES_BEFORE_ASKING) return this.#whoAmI()
+    this.#later(reason || "the connection was lost")
+  }
+
+  /** The browser hides why an upgrade was refused; a plain request tells "signed out" from "server gone". */
+  async #whoAmI() {
+    const answer = await fetch(this.session, { cache: "no-store" }).catch(() => null)
+    if (answer?.status === 401) return this.#become("closed", { code: 4501, reason: refusal(4501) })
+    this.#later(answer ? "the feed is not answering" : "the server is not answering")
+  }
+
+  #later(reason) {
+    const pause = this.wait_ms ?? Math.max(100, Math.random() * Math.min(CAP_MS, 250 * 2 ** this.attempt))
+    this.wait_ms = null
+    this.#become("reconnecting", { reason })
+    clearTimeout(this.timer)
+    this.timer = setTimeout(() => this.#connect(), pause)
+  }
+
+  #watchdog() {
+    if (!this.socket || this.timer) return
+    const silent = Date.now() - this.heard
+    if (silent > SILENCE_MS) {
+      this.#drop()
+      this.#lost(4002, "the server went silent")
+    } else if (silent > PING_MS) this.#send({ type: "ping" })
+  }
+}
+
+function refusal(code) {
+  if (code === 4501) return "You are signed out"
+  if (code === 4503) return "Your access was revoked or has expired"
+  if (code === 4504) return "Too many connections with this key"
+  return "The server refused this connection"
+}

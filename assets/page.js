@@ -1,0 +1,64 @@
+// A page of the site: the socket first, then the board, then Bokeh for the charts, and last the session.
+// Each step starts as early as it can, so that the first numbers stand before the charting library is parsed.
+
+import { mount } from "./board.js"
+import { controls } from "./controls.js"
+import { Feed } from "./feed.js"
+import { Scope } from "./scope.js"
+
+const page = JSON.parse(document.getElementById("page").textContent)
+const scope = new Scope(page.scope, { window: page.home, url: true })
+const feed = new Feed(new URL(page.feed_url, location.href).href.replace(/^http/, "ws"))
+feed.ask(scope.request(page.board))
+
+const script = (src) => new Promise((done, failed) => {
+  const element = document.createElement("script")
+  element.addEventListener("load", done)
+  element.addEventListener("error", () => failed(new Error(`${src} did not load`)))
+  element.src = src
+  document.head.append(element)
+})
+
+const bokeh = script(page.scripts[0]).then(() => globalThis.Bokeh)
+globalThis.Plumbline = { ...globalThis.Plumbline, page: Promise.resolve({ scope, feed }) }
+
+function themed(name) {
+  document.documentElement.dataset.theme = name
+  try { localStorage.setItem("plumbline.theme", name) } catch { /* storage may be forbidden */ }
+}
+
+async function start() {
+  const theme = document.documentElement.dataset.theme
+  scope.state.theme = page.scope.theme
+  scope.on((state, patch) => { if (patch.theme) themed(patch.theme) }) // first, so that all after it see the new theme
+  const bar = controls(document.body, scope, { home: page.home })
+  const spec = await (await fetch(page.specs[theme])).json()
+  const board = mount(document.querySelector("main"), spec, feed, { scope, bokeh, status: bar.status, data: (data) => { bar.data(data); restarted() } })
+  globalThis.Plumbline.board = board
+  // the board stands without a session; the session follows when the charts are drawn
+  await bokeh
+  await new Promise((done) => (globalThis.requestIdleCallback ?? setTimeout)(done, { timeout: 1500 }))
+  await session()
+}
+
+async function session() {
+  // Panel asks for a shim of ES modules that browsers no longer need
+  globalThis.importShim ??= Object.assign((url) => import(url), { addImportMap() {} })
+  for (const src of page.scripts.slice(1)) await script(src)
+  const [docs, items] = page.session
+  await globalThis.Bokeh.embed.embed_items(docs, items)
+}
+
+/** The server was started anew, so this page's session is gone: load again, once per start, nothing is lost. */
+function restarted() {
+  if (!feed.restarted) return
+  try {
+    const [epoch, at] = JSON.parse(sessionStorage.getItem("plumbline.reload") ?? "[]")
+    if (epoch === feed.epoch || Date.now() - at < 10_000) return
+    sessionStorage.setItem("plumbline.reload", JSON.stringify([feed.epoch, Date.now()]))
+  } catch { return }
+  feed.restarted = false
+  location.reload()
+}
+
+start()

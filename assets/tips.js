@@ -1,0 +1,43 @@
+// One tooltip per board: for anything with a data-tip, and for the charts. It takes elements or text, never markup.
+
+import { h } from "./dom.js"
+
+export function tips(root) {
+  const box = h("div.tip", { role: "tooltip", hidden: true })
+  root.append(box)
+  let owner = null
+  const tip = {
+    show(content, x, y) {
+      box.replaceChildren(...content)
+      box.hidden = false
+      const { width, height } = box.getBoundingClientRect()
+      const right = x + 16 + width < innerWidth - 8
+      const left = right ? x + 16 : Math.max(8, x - 16 - width)
+      box.style.transform = `translate(${Math.round(left)}px,${Math.round(Math.max(8, Math.min(y - height / 2, innerHeight - height - 8)))}px)`
+    },
+    hide() {
+      owner = null
+      box.hidden = true
+    },
+    remove() {
+      box.remove()
+    },
+  }
+  const over = (event) => {
+    const target = event.target.closest?.("[data-tip]")
+    if (target === owner || !target) return
+    owner = target
+    const place = target.getBoundingClientRect()
+    tip.show(target.dataset.tip.split("\n").map((line, i) => h(i ? "p" : "strong", {}, line)), place.left + Math.min(place.width, 80) / 2, place.bottom + 26)
+  }
+  const out = (event) => { if (owner && !owner.contains(event.relatedTarget)) tip.hide() }
+  root.addEventListener("pointerover", over)
+  root.addEventListener("pointerout", out)
+  root.addEventListener("focusin", (event) => { if (event.target.matches?.(":focus-visible")) over(event) })
+  root.addEventListener("focusout", out)
+  root.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hide() })
+  new MutationObserver((changes) => {
+    for (const { target } of changes) if (target === owner) { owner = null; over({ target }) }
+  }).observe(root, { subtree: true, attributes: true, attributeFilter: ["data-tip"] })
+  return tip
+}

@@ -1,0 +1,101 @@
+"""Scope: what a viewer looks at (window, filters, compare, ...) as param state, and as the page's URL.
+
+The URL is written by the browser and read here when a session starts. Whatever it holds, a Scope comes of it:
+what cannot be used falls back to the default and is named in a message for the viewer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+import param
+
+from analytics.errors import PlumblineError, unknown
+from dashboard.theme import THEMES
+
+MAX_FILTERS = 12
+MAX_VALUES = 20
+MAX_CHARS = 200
+WINDOW = re.compile(r"[\w:./+ -]{1,80}")  # characters a window may have; its meaning is analytics.window's to judge
+OWN = ("window", "tz", "compare", "paused", "theme")
+
+
+class Scope(param.Parameterized):
+    """What one viewer looks at. `filters` are as on the wire: {"dim", "op", "values"}."""
+
+    window = param.String(default="now-1h", doc="`now-1h`, `now/d`, or `A to B`")
+    tz = param.String(default="", doc="IANA time zone; empty is the browser's own")
+    filters = param.List(default=[], item_type=dict, doc="kept rows, by dimension")
+    compare = param.Selector(default="previous", objects=["previous", "off"], doc="what to compare with")
+    paused = param.Boolean(default=False, doc="whether the screen holds still")
+    theme = param.Selector(default="", objects=["", *THEMES], doc="empty is the viewer's own preference")
+
+    @classmethod
+    def from_query(
+        cls,
+        query: Mapping[str, Sequence[str]],
+        *,
+        dimensions: Collection[str],
+        window: str = "now-1h",
+        check_window: Callable[[str], Any] | None = None,
+    ) -> tuple[Scope, list[str]]:
+        """The scope a URL asks for, and one sentence per part that could not be used.
+
+        check_window raises a PlumblineError for a window that does not parse.
+        """
+        scope, messages = cls(window=window), []
+        for name, values in list(query.items())[:50]:
+            if not values:
+                continue
+            try:
+                if name in OWN:
+                    scope.param.update(**{name: _own(name, values[-1], check_window)})
+                elif name in dimensions:
+                    scope.filters = [*scope.filters, _filter(name, values)][:MAX_FILTERS]
+                else:
+                    messages.append(f"The address has an unknown part: {unknown('dimension', name, dimensions)}.")
+            except (PlumblineError, ValueError) as error:
+                messages.append(f"{name} in the address was not used: {error}.")
+        return scope, messages[:5]
+
+    def to_query(self, *, window: str = "now-1h") -> str:
+        """The URL's query: only what differs from the defaults, in a fixed order."""
+        pairs = [("window", self.window)] if self.window != window else []
+        pairs += [(f["dim"], str(v)) for f in self.filters for v in f["values"]]
+        defaults = {"tz": "", "compare": "previous", "theme": ""}
+        pairs += [(n, getattr(self, n)) for n, default in defaults.items() if getattr(self, n) != default]
+        return urlencode([*pairs, ("paused", "1")] if self.paused else pairs)
+
+    def state(self) -> dict[str, Any]:
+        """As plain data, for the component's `scope` param."""
+        return {name: getattr(self, name) for name in ("window", "tz", "filters", "compare", "paused", "theme")}
+
+
+def _own(name: str, value: str, check_window: Callable[[str], Any] | None) -> Any:
+    if name == "window":
+        if not WINDOW.fullmatch(value):
+            raise ValueError("expected a window such as now-1h")
+        if check_window:
+            check_window(value)
+        return value
+    if name == "tz":
+        if len(value) > 60 or not re.fullmatch(r"[A-Za-z0-9_+/-]+", value):
+            raise ValueError("expected a time zone such as Europe/Berlin")
+        try:
+            return ZoneInfo(value).key
+        except (KeyError, OSError, ValueError):
+            raise ValueError("expected a time zone such as Europe/Berlin") from None
+    if name == "paused":
+        return value in ("1", "true")
+    if value not in ((*THEMES,) if name == "theme" else ("previous", "off")):
+        raise ValueError("expected light or dark" if name == "theme" else "expected previous or off")
+    return value
+
+
+def _filter(dim: str, values: Sequence[str]) -> dict[str, Any]:
+    kept = list(dict.fromkeys(v[:MAX_CHARS] for v in values))[:MAX_VALUES]
+    return {"dim": dim, "op": "in" if len(kept) > 1 else "is", "values": kept}

@@ -1,0 +1,185 @@
+"""Fixtures: a real server in the test's own loop, and a real server process for browsers and faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analytics.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 15.0, what: str = "the condition") -> Any:
+    """Wait for a condition instead of sleeping; give back its first true value."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited {timeout_s:g} s for {what}")
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 15.0, what: str = "the condition") -> Any:
+    """The same inside a running loop."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        await asyncio.sleep(0)
+    raise AssertionError(f"waited {timeout_s:g} s for {what}")
+
+
+def request(
+    url: str, body: bytes | None = None, headers: dict[str, str] | None = None, method: str | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """One HTTP request; a refusal is an answer, not an exception."""
+    asked = urllib.request.Request(url, data=body, headers=headers or {}, method=method)
+    try:
+        with urllib.request.urlopen(asked, timeout=10) as reply:
+            return reply.status, dict(reply.headers), reply.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, dict(error.headers), error.read()
+
+
+def rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def flow(name: str = "answer question", ago_s: float = 5.0, **fields: Any) -> dict[str, Any]:
+    """One flow event that ended `ago_s` seconds ago."""
+    base = {"kind": "flow", "name": name, "agent": "planner", "domain": "professional", "duration_ms": 1000.0}
+    return base | {"time": rfc3339(datetime.now(UTC) - timedelta(seconds=ago_s))} | fields
+
+
+class Running:
+    """A server process of its own, with its data directory; can be killed and started again on the same port."""
+
+    def __init__(self, data: Path, *flags: str) -> None:
+        self.data = data
+        self.flags = flags or ("--no-demo",)
+        self.port = 0
+        self.url = ""
+        self.link = ""
+        self.process: subprocess.Popen[str] | None = None
+        self._key = ""
+
+    def start(self) -> Running:
+        command = [sys.executable, "app.py", "serve", "--data", str(self.data), "--port", str(self.port), *self.flags]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"PYTHONWARNINGS": "default"}
+        )
+        assert self.process.stdout is not None
+        said = []
+        for line in self.process.stdout:
+            said.append(line)
+            if "is live at" in line:
+                self.url = line.split("is live at")[1].strip()
+                self.port = int(self.url.rsplit(":", 1)[1])
+            if "sign in:" in line:
+                self.link = line.split("sign in:")[1].strip()
+            if "Ctrl-C" in line:
+                return self
+        raise AssertionError("the server did not start:\n" + "".join(said))
+
+    @property
+    def key(self) -> str:
+        if not self._key:
+            self._key = self.create_key("test", "read,ingest")
+        return self._key
+
+    def create_key(self, name: str, scopes: str, *flags: str) -> str:
+        command = [sys.executable, "app.py", "keys", "create", "--data", str(self.data), "--name", name, "--scopes", scopes]
+        return subprocess.run([*command, *flags], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+    def post(self, events: list[dict[str, Any]]) -> dict[str, Any]:
+        status, _, body = request(
+            f"{self.url}/api/ingest/events", json.dumps(events).encode(), {"X-API-Key": self.key, "Content-Type": "application/json"}
+        )
+        assert status == 200, body
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(15)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+            self.process = None
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """An empty server process."""
+    server = Running(tmp_path / "data").start()
+    yield server
+    server.stop()
+
+
+class Served:
+    """A server inside the test's own loop, with a key."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.key: str = app.keys.create("test", ["read", "ingest"])[1]
+
+    @property
+    def url(self) -> str:
+        return str(self.app.url)
+
+    @property
+    def socket_url(self) -> str:
+        return self.url.replace("http", "ws") + "/api/analytics/ws"
+
+    async def post(self, path: str, body: Any, key: str | None = "", **headers: str) -> tuple[int, dict[str, Any]]:
+        """POST JSON (or bytes as they are) with the key; gives status and decoded body."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        if key is not None:
+            sent["X-API-Key"] = key or self.key
+        status, _, raw = await asyncio.to_thread(request, self.url + path, data, sent)
+        return status, json.loads(raw) if raw else {}
+
+    async def get(self, path: str, key: str | None = "", **headers: str) -> tuple[int, dict[str, str], bytes]:
+        sent = {k.replace("_", "-"): v for k, v in headers.items()}
+        if key is not None:
+            sent["X-API-Key"] = key or self.key
+        return await asyncio.to_thread(request, self.url + path, None, sent)
+
+    async def ingest(self, events: list[dict[str, Any]]) -> dict[str, Any]:
+        status, body = await self.post("/api/ingest/events", events)
+        assert status == 200, body
+        return body
+
+    async def ask(self, **message: Any) -> dict[str, Any]:
+        status, body = await self.post("/api/analytics", message)
+        assert status == 200, body
+        return body
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server with an empty store on a free port."""
+    from app import App
+
+    app = App(Settings(port=0, data=tmp_path / "data", demo=False))
+    await app.start()
+    try:
+        yield Served(app)
+    finally:
+        await app.stop()
