@@ -154,7 +154,14 @@ class App:
 
         await self.store.open()
         await self._learn()
-        self.server = build_server(self)
+        self.server = build_server(
+            self.settings,
+            keys=self.keys,
+            workspace=lambda: self.workspaces.current,
+            routes=self.routes(),
+            assets=ROOT / "assets",
+            max_body_bytes=2 * (self.settings.ingest_mb << 20),
+        )
         self.server.start()
         tick = PeriodicCallback(self.service.hub.tick, self.settings.tick_s * 1000)
         reload = PeriodicCallback(self._reload, 1000)

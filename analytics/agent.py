@@ -38,6 +38,7 @@ AGENT_METRICS = ("agents_active", "flows", "errors", "error_rate", "duration_p50
                  "model_calls", "tool_calls", "tool_error_rate")  # fmt: skip
 RESOURCE_METRICS = ("tokens", "spend", "model_calls", "cpu", "memory", "disk", "network")
 READING_METRICS = ("resource_last", "resource_avg", "resource_max", "readings")
+ALL = "events"  # the metric that counts every row
 LEADERS = 5
 LIVE_WITHIN = timedelta(minutes=2)
 CAUSES_EVERY = timedelta(seconds=5)  # groups behind "What changed" move slowly and cost the most
@@ -139,28 +140,25 @@ class AnalyticsAgent:
         base = ctx.base if grain else msgspec.structs.replace(ctx.base, compare=None)
         query = msgspec.structs.replace(base, metrics=names, grain=grain)
         ranked = msgspec.structs.replace(query, grain=None, compare=None, group_by=[leader], limit=LEADERS)
-        result, leaders = await asyncio.gather(self._run(query, now), self._run(ranked, now))
+        result, leaders = await asyncio.gather(self._run(ctx, query), self._run(ctx, ranked))
         if wanted is not None and result.rows == 0:
             raise await self._missing(what, column, wanted, request, now, allowed)
         analytics, confidences = {}, {}
         for name in names:
             total = result.totals[name]
             confidences[name] = self._confidence(ctx, result, name, total)
+            if wanted is not None:  # one thing is a fact, not a sample
+                parts = confidences[name]
+                whole = 1.0 if parts.completeness is None else parts.completeness
+                confidences[name] = Confidence(None, parts.freshness, whole)
             analytics[name] = _described(ctx.workspace.metrics[name], result, total, confidences[name])
             analytics[name]["leaders"] = _leaders(leaders, leader, name)
         insights = await self._insights(ctx, result, names, confidences)
         return Answer(
             analytics=analytics,
             insights=[i.wire() for i in insights],
-            confidence=self._headline(result, [confidences[n] for n in names], wanted),
+            confidence=confidences[names[0]] if result.rows else trusting.NOTHING,
         )
-
-    def _headline(self, result: Result, parts: list[Confidence], wanted: str | None) -> Confidence:
-        if result.rows == 0 or not parts:
-            return trusting.NOTHING
-        if wanted is not None:  # one thing is a fact, not a sample
-            return Confidence(None, parts[0].freshness, 1.0 if parts[0].completeness is None else parts[0].completeness)
-        return parts[0]
 
     async def _missing(
         self, what: str, column: str, wanted: str, request: Question, now: datetime, allowed: Sequence[Filter]
@@ -169,7 +167,7 @@ class AnalyticsAgent:
         query = msgspec.structs.replace(
             ctx.base, metrics=["events"], group_by=[column], compare=None, limit=500, filters=ctx.base.filters
         )
-        result = await self._run(query, now)
+        result = await self._run(ctx, query)
         known = [str(v) for v in result.table[column].to_pylist() if v is not None]
         inside = f" in domain {request.domain!r}" if request.domain else ""
         near = nearest(wanted, known) or next(iter(known), None)
@@ -189,7 +187,7 @@ class AnalyticsAgent:
             limit=request.limit,
             as_of=request.as_of,
         )
-        result = await self._run(query, now)
+        result = await self._run(ctx, query)
         parts = [self._confidence(ctx, result, n, t) for n, t in result.totals.items()]
         trust = self._trust(ctx, result, query.metrics[0])
         hidden = tuple(f"{m}__n{suffix}" for m in query.metrics for suffix in ("", "_previous"))
@@ -258,7 +256,7 @@ class AnalyticsAgent:
             if slow and kept is not None and ctx.now - kept[0] < CAUSES_EVERY:
                 return kept[1]  # type: ignore[no-any-return]
             try:
-                result = await self._run(ask.query(metrics, ctx.base), ctx.now)
+                result = await self._run(ctx, ask.query(metrics, ctx.base))
             except PlumblineError as error:
                 return error
             if slow:
@@ -362,8 +360,28 @@ class AnalyticsAgent:
             workspace=self._workspace(), now=now, base=Query(window=window, filters=filters, compare="previous")
         )
 
-    async def _run(self, query: Query, now: datetime) -> Result:
-        return await self._store.query(query, now=now)
+    async def _run(self, ctx: Context, query: Query) -> Result:
+        """Run a query; a count of nothing stays a zero only where there is reason to believe it."""
+        counted = not (query.group_by or query.select or ALL in query.metrics) and ALL in ctx.workspace.metrics
+        asked = msgspec.structs.replace(query, metrics=[*query.metrics, ALL]) if counted else query
+        result = await self._store.query(asked, now=ctx.now)
+        if counted:
+            result.rows = result.totals.pop(ALL).n
+            result.table = result.table.drop_columns([c for c in result.table.column_names if c == ALL or c.startswith((f"{ALL}_previous", f"{ALL}__n"))])
+            result.query = query
+        else:
+            result.rows = max((t.n for t in result.totals.values()), default=result.table.num_rows)
+        for name, total in result.totals.items():
+            if total.value == 0 and total.n == 0 and not self._grounded(ctx, result, name, total):
+                result.totals[name] = msgspec.structs.replace(total, value=None, half_width=None)
+        return result
+
+    def _grounded(self, ctx: Context, result: Result, name: str, total: Total) -> bool:
+        """Whether a zero is a fact: events were there, and a stream that would have brought this kind."""
+        if total.n_previous:
+            return True
+        trust = self._trust(ctx, result, name)
+        return result.rows > 0 and (trust.reporting > 0 or bool(trust.late))
 
     def _live(self, result: Result, now: datetime) -> bool:
         return now - result.period.end < LIVE_WITHIN
@@ -391,7 +409,7 @@ class AnalyticsAgent:
         if moved:
             dims = [d for d in ("agent", "tool", "model", "domain") if d in ctx.workspace.dimensions]
             base = msgspec.structs.replace(ctx.base, metrics=moved, limit=20)
-            asked = (self._run(msgspec.structs.replace(base, group_by=[d]), ctx.now) for d in dims)
+            asked = (self._run(ctx, msgspec.structs.replace(base, group_by=[d])) for d in dims)
             groups = dict(zip(dims, await asyncio.gather(*asked), strict=True))
         late = changed.late_sources(self._trust(ctx, result, names[0]))
         return late + changed.changes(ctx.workspace.metrics, totals, groups, confidences)

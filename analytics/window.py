@@ -138,10 +138,10 @@ def previous(period: Period, window: Window) -> Period:
 
 def parse_grain(text: str) -> Grain:
     """`30s`, `5m`, `1h`, `1d`, `1w`, `1M`, `1y`: below a day it must divide the day."""
-    found = _GRAIN.fullmatch(text) if isinstance(text, str) else None
+    found = _GRAIN.fullmatch(text)
     hint = "one of " + ", ".join(LADDER)
     if not found:
-        raise ValidationError(f"grain: expected a number and a unit, got {str(text)[:40]!r}", hint=hint)
+        raise ValidationError(f"grain: expected a number and a unit, got {text[:40]!r}", hint=hint)
     grain = Grain(int(found[1]), found[2])
     if grain.unit in "smh" and (grain.count == 0 or 86400 % grain.seconds):
         raise ValidationError(f"grain: expected one that divides a day evenly, got {text!r}", hint=hint)
@@ -169,11 +169,11 @@ def buckets(period: Period, grain: str, tz: str) -> list[datetime]:
         )
     if step.seconds <= 3600:
         return _even_edges(period, timedelta(seconds=step.seconds), info)
-    unit, count = (step.unit, 1) if step.unit in "dwMy" else ("h", step.count)
-    local = _floor(_local(period.start, info), unit if unit != "h" else "d")
-    if unit == "h":
-        while _utc(_add(local, count, unit), info) <= period.start:
-            local = _add(local, count, unit)
+    calendar_unit = step.unit in "dwMy"
+    unit, count = (step.unit, 1) if calendar_unit else ("s", int(step.seconds))
+    local = _floor(_local(period.start, info), unit if calendar_unit else "d")
+    while not calendar_unit and _utc(_add(local, count, unit), info) <= period.start:
+        local = _add(local, count, unit)
     edges = [_utc(local, info)]
     while edges[-1] < period.end:
         local = _add(local, count, unit)
@@ -183,11 +183,10 @@ def buckets(period: Period, grain: str, tz: str) -> list[datetime]:
 
 def describe(window: Window) -> tuple[str, str]:
     """How people say it, and how they say the period before: ("Last 1 hour", "previous hour")."""
-    if found := re.fullmatch(r"now-(\d+)([smhdwMy])", window.start):
-        if window.end == "now":
-            count, name = int(found[1]), UNIT_NAMES[found[2]]
-            length = name if count == 1 else f"{count} {name}s"
-            return f"Last {count} {name}{'' if count == 1 else 's'}", f"previous {length}"
+    if (found := re.fullmatch(r"now-(\d+)([smhdwMy])", window.start)) and window.end == "now":
+        count, name = int(found[1]), UNIT_NAMES[found[2]]
+        names = name if count == 1 else f"{name}s"
+        return f"Last {count} {names}", f"previous {name if count == 1 else f'{count} {names}'}"
     if found := re.fullmatch(r"now/([hdwMy])", window.start):
         name = UNIT_NAMES[found[1]]
         said = "Today" if name == "day" else f"This {name}"
@@ -237,7 +236,7 @@ def _relative(text: str, now: datetime, tz: ZoneInfo, up: bool) -> datetime:
 def _round(moment: datetime, unit: str, tz: ZoneInfo, up: bool) -> datetime:
     if unit in "smh":
         step = timedelta(seconds=UNIT_SECONDS[unit])
-        floor = moment - (moment.replace(tzinfo=None) + _offset(moment, tz) - datetime.min) % step
+        floor = moment - (moment + _offset(moment, tz) - EPOCH) % step
         return floor + step if up else floor
     floor = _floor(_local(moment, tz), unit)
     return _utc(_add(floor, 1, unit) if up else floor, tz)

@@ -194,8 +194,10 @@ class BoardView {
     if (this.paused && this.board?.drawn) return
     const started = performance.now()
     let left = false
-    for (const tile of this.dirty) {
-      if (!tile.visible || tile.holding()) continue
+    // in sight first; then, once, what is not, so that scrolling meets finished tiles
+    const order = [...this.dirty].sort((a, b) => b.visible - a.visible)
+    for (const tile of order) {
+      if ((!tile.visible && tile.drawn) || tile.holding()) continue
       if (performance.now() - started > BUDGET_MS) { left = true; break }
       this.dirty.delete(tile)
       tile.draw()
@@ -245,10 +247,11 @@ class TileView {
     this.title = h("h2", { id }, spec.title)
     this.body = h("div.body", spec.note ? { "data-note": spec.note } : {})
     this.state = h("div.state", { hidden: true })
-    this.tag = h("span.tag", { hidden: true })
+    this.old = h("span.tag.old", { hidden: true }, icon("warn"), h("span"))
+    this.tag = h("span.tag.held", { hidden: true }, icon("pause"), h("span"))
     this.element = h(`section.card.tile.t-${spec.type}`, { "aria-labelledby": id, "data-tile": spec.id, "data-state": "loading",
       style: `--w:${spec.width};--h:${spec.height}px` },
-      h("header", {}, this.title, this.sub, this.legend, this.trust), this.body, this.state, this.tag)
+      h("header", {}, this.title, this.sub, this.legend, this.old, this.trust), this.body, this.state, this.tag)
     this.element.tile = this
     if (spec.type !== "kpi") this.element.addEventListener("pointermove", () => { this.held = Date.now() })
     if (spec.type !== "kpi") this.element.addEventListener("pointerleave", () => this.release())
@@ -292,6 +295,7 @@ class TileView {
 
   draw() {
     const { head } = this
+    this.drawn = true
     this.waiting = 0
     mark(this.element, "data-state", head.state ?? "ok")
     const ok = (head.state ?? "ok") === "ok"
@@ -321,7 +325,7 @@ class TileView {
     this.explained = words
     const wide = this.spec.type !== "kpi"
     if (head.state === "error") {
-      this.state.replaceChildren(h("p.what", {}, icon("warn"), h("b", {}, "This could not be computed")), h("p", {}, head.reason ?? ""),
+      this.state.replaceChildren(h("p.what", {}, icon("warn"), h("b", {}, wide ? "This could not be computed" : "Not computed")), h("p", {}, head.reason ?? ""),
         h("p.since", {}, `since ${format.clock(this.failed, this.view.common.tz, "second")}`,
           h("button.btn.small", { type: "button", click: () => this.view.transport.retry() }, icon("retry"), "Retry")))
     } else {
@@ -343,23 +347,19 @@ class TileView {
     mark(this.trust, "data-tip", [`Confidence ${words}: the least of`, ...lines, typeof n === "number" ? `from ${format.exact(n)} rows` : ""].filter(Boolean).join("\n"))
   }
 
-  /** The tag in the corner: its own age when old, or what waits while it is held. */
+  /** Its age when old, in place of a confidence that was true then; and what waits while it is held. */
   aged(status) {
     if (!status) return
     const age = this.view.age(this.head?.watermark ?? this.view.board?.watermark)
     const stale = status.name === "stale" || status.name === "closed"
     const late = this.head && age !== null && age > LATE_S && status.name !== "paused"
-    const waiting = !stale && !late && this.holding() && this.waiting > 0
-    const shown = Boolean(this.head) && (stale || late || waiting)
-    this.tag.hidden = !shown
-    if (!shown) return
-    const kind = waiting ? "held" : "old"
-    if (this.tag.dataset.kind !== kind) {
-      this.tag.dataset.kind = kind
-      this.tag.replaceChildren(icon(waiting ? "pause" : "warn"), h("span"))
-    }
-    say(this.tag.lastChild, waiting ? `${this.waiting} update${this.waiting > 1 ? "s" : ""} waiting`
-      : `${format.age(stale ? Math.max(age ?? 0, status.age ?? 0) : age)} old`)
+    const old = Boolean(this.head) && (stale || late)
+    this.old.hidden = !old
+    mark(this.element, "data-old", old ? (stale ? "stale" : "late") : null)
+    if (old) say(this.old.lastChild, `${format.age(stale ? Math.max(age ?? 0, status.age ?? 0) : age)} old`)
+    const waiting = !old && this.waiting > 0 && this.holding()
+    this.tag.hidden = !waiting
+    if (waiting) say(this.tag.lastChild, `${this.waiting} update${this.waiting > 1 ? "s" : ""} waiting`)
   }
 }
 

@@ -34,6 +34,7 @@ export function controls(root, scope, { home }) {
   menu(parts.range, () => ranges(scope))
   menu(parts.filter, () => filters(scope, board))
   menu(parts.more, () => [
+    { text: theme() === "dark" ? "Light theme" : "Dark theme", hint: "t", act: toggles.theme },
     { text: "Copy link", act: () => navigator.clipboard.writeText(location.href) },
     { text: "Keys", hint: "?", act: help },
     { text: "Docs", href: "/docs" },
@@ -96,7 +97,7 @@ function live({ live: button }, { name, age, late, waiting, connection }) {
   const [, label, detail] = button.children
   say(label, word)
   const shown = age !== null && name !== "closed" && name !== "loading"
-  say(detail, !shown ? "" : name === "paused" && waiting ? `${waiting} waiting` : format.age(age))
+  say(detail, !shown ? "" : name === "paused" && waiting ? `${waiting} waiting` : (late && name === "live" ? `data ${format.age(age)} old` : format.age(age)))
   mark(detail, "class", late && name === "live" ? "late" : null)
   const why = connection.reason ? `${sentence(connection.reason)}. ` : ""
   const tries = name === "reconnecting" || (connection.name === "reconnecting" && name !== "paused") ? `Try ${connection.attempt}. ` : ""

@@ -131,8 +131,8 @@ export class Feed {
   #lost(code, reason) {
     if (code >= 4500 && code <= 4999) return this.#become("closed", { code, reason: reason || refusal(code) })
     this.attempt += 1
-    if (this.attempt === TRIES_BEFORE_ASKING) return this.#whoAmI()
-    this.#later(reason || "the connection was lost")
+    if (this.attempt % TRIES_BEFORE_ASKING === 0) return this.#whoAmI()
+    this.#later(reason || (this.attempt < TRIES_BEFORE_ASKING ? "the connection was lost" : this.state.reason))
   }
 
   /** The browser hides why an upgrade was refused; a plain request tells "signed out" from "server gone". */

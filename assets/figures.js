@@ -7,6 +7,9 @@ import * as format from "./format.js"
 const NAN = Number.NaN
 const number = (v) => (typeof v === "number" ? v : NAN)
 
+/** A value for a tip: counts in full, measurements to six digits; more would be noise of the interpolation. */
+const precise = (v, unit, per) => format.exact(typeof v === "number" && !Number.isInteger(v) ? Number(v.toPrecision(6)) : v, unit, per)
+
 export class Figure {
   constructor(tile, body, board) {
     this.tile = tile
@@ -273,8 +276,8 @@ const line = {
     const t = columns.t[i]
     const found = (head.series ?? []).map((s, k) => ({ s, role: figure.tile.series[k], v: columns[`s${k}`]?.[i] ?? null, p: columns[`p${k}`]?.[i] ?? null }))
     const lines = found.flatMap(({ s, role, v, p }) => [
-      [h("i.key", { style: `background:var(--${role})` }), s.title, format.exact(v, s.unit, s.per)],
-      ...(p === null ? [] : [[h("i.key.dashed"), board.previous_label, format.exact(p, s.unit, s.per)]]),
+      [h("i.key", { style: `background:var(--${role})` }), s.title, precise(v, s.unit, s.per)],
+      ...(p === null ? [] : [[h("i.key.dashed"), board.previous_label, precise(p, s.unit, s.per)]]),
     ])
     const until = head.grain_ms ? Math.min(t + head.grain_ms, Math.max(head.end, t)) : null
     const style = head.grain_ms && head.grain_ms < 60_000 ? "second" : "minute"

@@ -164,9 +164,7 @@ def heatmap(tile: Tile, theme: str) -> Sketch:
     sketch = Sketch(tile, theme)
     sketch.axes()
     source = sketch.source("tile", "left", "right", "bottom", "top", "alpha", "t", "low", "high", "n")
-    cells = Quad(
-        left="left", right="right", bottom="bottom", top="top", fill_alpha="alpha", line_alpha=1, line_width=1
-    )
+    cells = Quad(left="left", right="right", bottom="bottom", top="top", fill_alpha="alpha", line_alpha=1, line_width=1)
     sketch.paint(cells, fill_color=f"c{tile.color}", line_color="card")
     sketch.plot.add_glyph(source, cells)
     return sketch

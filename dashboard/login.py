@@ -23,6 +23,7 @@ COOKIE = "plumbline_session"
 COOKIE_DAYS = 30
 CLAIM = "plumbline_key"
 MAX_KEY_CHARS = 256
+FOREIGN = "This form was sent from another site, so it was not used."
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; "
@@ -77,6 +78,8 @@ class Auth(AuthProvider):
         principal = self.principal(handler.request)
         if principal is None or not owns_token(principal, handler.request):
             return None
+        if handler.request.headers.get("Upgrade", "").lower() == "websocket" and not self.same_origin(handler.request):
+            return None
         return principal.key_id
 
     @property
@@ -126,7 +129,8 @@ class LoginHandler(RequestHandler):
 
     async def post(self) -> None:
         if not self._auth.same_origin(self.request):
-            return self._form("This form was sent from another site, so it was not used.", 403)
+            self._form(FOREIGN, 403)
+            return
         key = self.get_body_argument("key", "")[:MAX_KEY_CHARS]
         try:
             principal = self._auth.keys.verify(key, self.request.remote_ip)
@@ -134,8 +138,9 @@ class LoginHandler(RequestHandler):
                 raise Forbidden("This key may send events, but it may not read.", hint="Use a key with the scope read.")
         except PlumblineError as error:
             words = f"{error.message[:1].upper()}{error.message[1:].rstrip('.')}."
-            return self._form(f"{words} {error.hint or ''}".strip(), error.status)
-        self._sign_in(self._auth.keys.open_session(principal))
+            self._form(f"{words} {error.hint or ''}".strip(), error.status)
+        else:
+            self._sign_in(self._auth.keys.open_session(principal))
 
     def _sign_in(self, token: str) -> None:
         secure = self._auth.secure or self.request.protocol == "https"
@@ -155,8 +160,9 @@ class OnceHandler(LoginHandler):
     async def get(self, token: str = "") -> None:
         session = self._auth.keys.redeem(token[:200])
         if session is None:
-            return self._form("This link was used already or is too old. Sign in with a key instead.", 401)
-        self._sign_in(session)
+            self._form("This link was used already or is too old. Sign in with a key instead.", 401)
+        else:
+            self._sign_in(session)
 
 
 class LogoutHandler(LoginHandler):
@@ -167,7 +173,8 @@ class LogoutHandler(LoginHandler):
 
     async def post(self) -> None:
         if not self._auth.same_origin(self.request):
-            return self._form("This form was sent from another site, so it was not used.", 403)
+            self._form(FOREIGN, 403)
+            return
         if token := self.get_cookie(COOKIE):
             self._auth.keys.close_session(token)
         self.clear_cookie(COOKIE)

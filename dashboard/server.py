@@ -1,12 +1,60 @@
-"""The one Tornado server: Panel's pages, the API and the assets on one port."""
+"""The one Tornado server: pages and their Bokeh sessions, login, docs and the API on one port."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from panel.io.server import get_server
+from tornado.web import RequestHandler
+
+from analytics import window
+from analytics.keys import Keys
+from analytics.settings import Settings
+from analytics.workspace import Workspace
+from dashboard import docs, login
+from dashboard.assets import Assets
+from dashboard.login import Auth
+from dashboard.pages import Site
+
+log = logging.getLogger(__name__)
 
 
-def build_server(app: Any) -> Any:
-    settings = app.settings
-    return get_server({}, port=settings.port, address=settings.host, start=False, extra_patterns=app.routes())
+def build_server(
+    settings: Settings,
+    *,
+    keys: Keys,
+    workspace: Callable[[], Workspace],
+    routes: list[tuple[Any, ...]],
+    assets: Path,
+    max_body_bytes: int,
+) -> Any:
+    """A Bokeh server, not yet started. `routes` are the API's; `assets` is the project's assets directory."""
+    files = Assets(assets)
+    auth = Auth(keys, secure=settings.secure_cookie, origins=settings.origin)
+    site = Site(files, auth, workspace, check_window=lambda text: window.parse(text, "now-1h"))
+    return get_server(
+        site.applications(),
+        port=settings.port,
+        address=settings.host,
+        start=False,
+        location=False,
+        auth_provider=auth,
+        extra_patterns=[*site.routes(), *login.routes(auth, files), *docs.routes(auth, files, assets / "docs"), *routes],
+        websocket_origin=["*"],  # Auth checks the Origin of every upgrade itself, whatever the port
+        include_headers=[],
+        include_cookies=[],
+        sign_sessions=True,
+        secret_key=keys.secret("bokeh").hex(),
+        compress_response=True,
+        http_server_kwargs={"max_body_size": max_body_bytes},
+        log_function=_quiet,
+    )
+
+
+def _quiet(handler: RequestHandler) -> None:
+    """One line per request for those who debug; never the query or a one-time token."""
+    path = "/login/once/..." if handler.request.path.startswith("/login/once/") else handler.request.path
+    log.debug("%s %s %d", handler.request.method, path, handler.get_status())

@@ -194,8 +194,9 @@ def _score(
         return share, share
     if value is None or previous is None or not n or n < MIN_ROWS:
         return 0.0, None
-    moved = (value - previous) / change  # how much more than the whole it moved, weighted by its size
-    return moved * n / max(total.n, 1), None
+    moved = (value - previous) / change  # how much more than the whole it moved, weighted by its size:
+    reach = total.n * min(metric.q or 1.0, 1 - (metric.q or 0.0))  # for a quantile the rows beyond it are enough
+    return moved * min(1.0, n / max(reach, 1)), None
 
 
 def _sentence(

@@ -162,8 +162,8 @@ class DuckDBStore:
         cursor.execute("BEGIN")
         try:
             # a tail taken before the snapshot may overlap it: the snapshot knows the last part it holds
-            row = cursor.execute("SELECT seq FROM pl_about.commits").fetchone() if exists else None
-            held = row[0] if row else -1
+            found = cursor.execute("SELECT seq FROM pl_about.commits").fetchall() if exists else []
+            held = found[0][0] if found else -1
             cursor.register("tail", pa.concat_tables([part.table for part in parts if part.seq > held] or [empty()]))
             source = f"(SELECT * FROM {table} UNION ALL BY NAME SELECT * FROM tail)" if exists else "tail"
             return cursor.sql(sql.replace("{events}", source), params=params).to_arrow_table()
@@ -184,6 +184,11 @@ class DuckDBStore:
         if self._readers is None:
             raise Overloaded("the store is not open", hint="try again in a moment")
         return self._readers
+
+
+def _arrow(cursor: duckdb.DuckDBPyConnection, sql: str, params: Any) -> pa.Table:
+    # a relation hands its Arrow over without the copy that execute() makes
+    return cursor.sql(sql, params=params).to_arrow_table()
 
 
 def _named(dataset: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 from math import sqrt
 from typing import Any
 
@@ -172,7 +173,7 @@ def _table(plan: Plan, rows: pa.Table) -> tuple[pa.Table, bool]:
     buckets = max(len(plan.edges) - 1, 1)
     if groups.count > MAX_GROUPS or groups.count * buckets > MAX_CELLS:
         raise TooLarge(
-            f"{groups.count:,} groups in {buckets:,} buckets: at most {MAX_GROUPS:,} groups and {MAX_CELLS:,} cells fit",
+            f"expected at most {MAX_GROUPS:,} groups, {MAX_CELLS:,} cells; got {groups.count:,} in {buckets:,} buckets",
             hint="use a limit: the largest groups stay, the rest fold into one",
         )
     period = _ints(rows, "p") if plan.previous else np.zeros(rows.num_rows, np.int64)
@@ -249,10 +250,10 @@ def _seconds(plan: Plan, buckets: int) -> Floats:
     if not plan.edges:
         current = [_covered(plan.period.start, plan.period.end, plan.period, plan.now)]
         return np.array([current, [plan.previous.seconds]] if plan.previous else [current])
-    spans = [[_covered(a, b, plan.period, plan.now) for a, b in zip(plan.edges, plan.edges[1:], strict=False)]]
+    spans = [[_covered(a, b, plan.period, plan.now) for a, b in pairwise(plan.edges)]]
     if plan.previous:
         edges = plan.previous_edges[: buckets + 1]
-        before = [_covered(a, b, plan.previous, plan.now) for a, b in zip(edges, edges[1:], strict=False)]
+        before = [_covered(a, b, plan.previous, plan.now) for a, b in pairwise(edges)]
         spans.append(before + [0.0] * (buckets - len(before)))
     return np.array(spans)
 
@@ -266,11 +267,13 @@ def _shown(log: int, value: Any) -> Any:
 
 
 def _ints(rows: pa.Table, name: str) -> Ints:
-    return rows[name].to_numpy().astype(np.int64)
+    values: Ints = rows[name].to_numpy().astype(np.int64)
+    return values
 
 
 def _floats(rows: pa.Table, name: str) -> Floats:
-    return rows[name].cast(pa.float64()).to_numpy()
+    values: Floats = rows[name].cast(pa.float64()).to_numpy()
+    return values
 
 
 def _arrow(values: Floats, whole: bool) -> pa.Array:

@@ -11,6 +11,7 @@ Names reach the text only from the catalogue and the canonical columns; values a
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from math import gcd
 from typing import Any
 
@@ -328,7 +329,7 @@ class _Compiler:
         """Uneven buckets (months, days with a clock change): each even slot knows its bucket."""
         table: list[tuple[int, int, int]] = []
         for p, edges in enumerate((self.edges, self.previous_edges)):
-            for i, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+            for i, (start, end) in enumerate(pairwise(edges)):
                 first, last = (_us(edge) - _us(edges[0]) for edge in (start, end))
                 table += [(p, slot, i) for slot in range(first // step, last // step)]
         columns = [
@@ -344,10 +345,10 @@ class _Compiler:
     def _top(self, names: list[str]) -> str:
         """The groups that stay under a limit, by the first metric in the current period."""
         listed = ", ".join(names)
-        value = self._ranked(self.measures[0])
+        ranked = f"SELECT {listed}, {self._ranked(self.measures[0])} AS v FROM scan GROUP BY {listed}"
         return (
             f"top AS (SELECT {listed}, row_number() OVER (ORDER BY v DESC NULLS LAST, {listed}) AS r"
-            f" FROM (SELECT {listed}, {value} AS v FROM scan GROUP BY {listed}) ORDER BY r LIMIT {int(self.query.limit or 0)})"
+            f" FROM ({ranked}) ORDER BY r LIMIT {int(self.query.limit or 0)})"
         )
 
     def _ranked(self, measure: Measure) -> str:
@@ -362,7 +363,7 @@ class _Compiler:
 
 def _step(*edge_lists: list[datetime]) -> tuple[int, bool]:
     """The longest step in us that divides all buckets, and whether every bucket is one step."""
-    lengths = {(b - a) // US for edges in edge_lists for a, b in zip(edges, edges[1:], strict=False)}
+    lengths = {(b - a) // US for edges in edge_lists for a, b in pairwise(edges)}
     return gcd(*lengths), len(lengths) == 1
 
 

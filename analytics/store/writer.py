@@ -90,18 +90,16 @@ class Writer:
         self._seq = 0
         self._loop = asyncio.get_running_loop()
         self._threads = [
-            threading.Thread(target=run, name=f"store-{run.__name__.strip('_')}") for run in (self._admit, self._write)
+            threading.Thread(target=run, name=f"store{run.__name__}", daemon=True) for run in (self._admit, self._write)
         ]
 
     def start(self) -> None:
         """Learn what is there (rows, ids) and start the threads."""
         self._seq = self._one("SELECT seq FROM pl_about.commits")
-        names = self._connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'pl_data'").fetchall()
-        for (name,) in names:
-            found = self._connection.execute(
-                f'SELECT hash(event_id) AS h FROM pl_data."{name}" WHERE event_id IS NOT NULL'
-            )
-            self._seen[name] = SeenIds(found.fetchnumpy()["h"])
+        names = "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'pl_data'"
+        for (name,) in self._connection.execute(names).fetchall():
+            ids = f'SELECT hash(event_id) AS h FROM pl_data."{name}" WHERE event_id IS NOT NULL'
+            self._seen[name] = SeenIds(self._connection.execute(ids).fetchnumpy()["h"])
             self.rows[name] = self._one(f'SELECT count(*) FROM pl_data."{name}"')
         for thread in self._threads:
             thread.start()
@@ -196,11 +194,8 @@ class Writer:
             self._changed.wait_for(lambda: self._tail or self._admitted_all)
             closes_at = time.monotonic() + self._batch_s
             while sum(part.table.num_rows for part in self._tail) < self._batch_rows and not self._stopping:
-                joined = len(self._tail)
                 left = min(closes_at - time.monotonic(), QUIET_S)
-                if left <= 0 or not self._changed.wait_for(
-                    lambda n=joined: len(self._tail) > n or self._stopping, left
-                ):  # type: ignore[misc]
+                if left <= 0 or not self._changed.wait(left):
                     break
             rows, batch = 0, []
             for part in self._tail:
@@ -317,7 +312,7 @@ def empty() -> pa.Table:
 def _refusal(error: Exception) -> Exception:
     if isinstance(error, PlumblineError):
         return error
-    if isinstance(error, duckdb.IOException | duckdb.FatalException | OSError):
+    if isinstance(error, duckdb.IOException | duckdb.FatalException | duckdb.TransactionException | OSError):
         first_line = str(error).splitlines()[0][:200]
         return StorageFull(
             f"nothing of this batch was kept: {first_line}", hint="make room, then send the same events again"

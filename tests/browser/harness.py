@@ -35,8 +35,20 @@ from dashboard.pages import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "<img src=x onerror=alert(1)>"
-SPANS = {"now-5m": (300, 5), "now-15m": (900, 10), "now-1h": (3600, 30), "now-6h": (21600, 120), "now-24h": (86400, 600)}
-LABELS = {"now-5m": "5 minutes", "now-15m": "15 minutes", "now-1h": "1 hour", "now-6h": "6 hours", "now-24h": "24 hours"}
+SPANS = {
+    "now-5m": (300, 5),
+    "now-15m": (900, 10),
+    "now-1h": (3600, 30),
+    "now-6h": (21600, 120),
+    "now-24h": (86400, 600),
+}
+LABELS = {
+    "now-5m": "5 minutes",
+    "now-15m": "15 minutes",
+    "now-1h": "1 hour",
+    "now-6h": "6 hours",
+    "now-24h": "24 hours",
+}
 
 
 def noise(seed: float) -> float:
@@ -49,11 +61,22 @@ def wave(name: str, t: float) -> float:
     now = time.time()
     slow = min(1.0, max(0.0, (t - (now - 1000)) / 240))
     base, swing, jump = {
-        "flow_rate": (1284, 90, 0), "success_rate": (0.985, 0.004, -0.02), "duration_p95": (2450, 260, 2300),
-        "duration_p50": (1010, 60, 0), "spend": (31, 3, 7), "token_rate": (2.3e6, 2.2e5, 0), "agents_active": (17, 0, 0),
-        "cpu": (0.34, 0.12, 0), "memory": (0.61, 0.02, 0), "disk": (0.42, 0, 0), "network": (2.4e6, 9e5, 0),
-        "load": (1.2, 0.4, 0), "processes": (212, 4, 0), "network_in": (1.6e6, 7e5, 0), "network_out": (7.5e5, 3e5, 0),
-    }.get(name, (100, 10, 0))  # fmt: skip
+        "flow_rate": (1284, 90, 0),
+        "success_rate": (0.985, 0.004, -0.02),
+        "duration_p95": (2450, 260, 2300),
+        "duration_p50": (1010, 60, 0),
+        "spend": (31, 3, 7),
+        "token_rate": (2.3e6, 2.2e5, 0),
+        "agents_active": (17, 0, 0),
+        "cpu": (0.34, 0.12, 0),
+        "memory": (0.61, 0.02, 0),
+        "disk": (0.42, 0, 0),
+        "network": (2.4e6, 9e5, 0),
+        "load": (1.2, 0.4, 0),
+        "processes": (212, 4, 0),
+        "network_in": (1.6e6, 7e5, 0),
+        "network_out": (7.5e5, 3e5, 0),
+    }.get(name, (100, 10, 0))
     value = base + swing * math.sin(t / 420) + swing * 0.7 * noise(t // 5 * 7 + len(name)) + jump * slow
     return min(value, 1.0) if base < 1 else round(value) if name in ("agents_active", "processes") else value
 
@@ -76,22 +99,48 @@ class Fleet:
         seen = now - (47 if self.mode == "late" else 0.6)
         label = LABELS.get(window, "1 hour")
         return {
-            "board": board.name, "title": board.title, "description": board.description, "file": "agents.yaml",
-            "window": {"from": rfc3339(now - span), "to": rfc3339(now), "tz": "UTC", "grain": f"{grain}s", "grain_s": grain},
-            "label": f"Last {label}", "previous_label": f"previous {label.removeprefix('1 ')}",
-            "now": int(now * 1000), "watermark": int(seen * 1000), "freshness_s": 0.6, "completeness": 1.0,
+            "board": board.name,
+            "title": board.title,
+            "description": board.description,
+            "file": "agents.yaml",
+            "window": {
+                "from": rfc3339(now - span),
+                "to": rfc3339(now),
+                "tz": "UTC",
+                "grain": f"{grain}s",
+                "grain_s": grain,
+            },
+            "label": f"Last {label}",
+            "previous_label": f"previous {label.removeprefix('1 ')}",
+            "now": int(now * 1000),
+            "watermark": int(seen * 1000),
+            "freshness_s": 0.6,
+            "completeness": 1.0,
             "sources": {"reporting": 4, "late": [{"source": "billing-exporter", "age_s": 41}]},
-            "events_per_min": 12400 + 300 * noise(now), "dropped": 0, "query_ms": 7.2, "viewers": 214,
-            "domains": ["professional", "personal", "research", EVIL], "workspace_error": None,
+            "events_per_min": 12400 + 300 * noise(now),
+            "dropped": 0,
+            "query_ms": 7.2,
+            "viewers": 214,
+            "domains": ["professional", "personal", "research", EVIL],
+            "workspace_error": None,
             "tiles": {t.id: self.tile(board, t, now, span, grain, request) for t in board.tiles},
-        }  # fmt: skip
+        }
 
-    def tile(self, board: Board, tile: Tile, now: float, span: int, grain: int, request: dict[str, Any]) -> dict[str, Any]:
-        head: dict[str, Any] = {"state": "ok", "n": 8412, "watermark": int((now - (47 if self.mode == "late" else 0.6)) * 1000)}
+    def tile(
+        self, board: Board, tile: Tile, now: float, span: int, grain: int, request: dict[str, Any]
+    ) -> dict[str, Any]:
+        head: dict[str, Any] = {
+            "state": "ok",
+            "n": 8412,
+            "watermark": int((now - (47 if self.mode == "late" else 0.6)) * 1000),
+        }
         if self.mode == "empty":
             return {"head": head | {"state": "empty", "reason": "no events in the last hour", "n": 0}, "columns": {}}
         if self.mode == "error" and tile.id in ("duration", "spend", "errors_by_tool"):
-            return {"head": head | {"state": "error", "reason": "the engine was slower than the deadline of 5 s"}, "columns": {}}
+            return {
+                "head": head | {"state": "error", "reason": "the engine was slower than the deadline of 5 s"},
+                "columns": {},
+            }
         trust = 0.82 if "spend" in tile.id else 0.96
         head |= {"confidence": trust, "parts": {"sample": 0.98, "freshness": 0.99, "completeness": trust}}
         made = getattr(self, tile.type)(tile, now, span, grain)
@@ -104,7 +153,14 @@ class Fleet:
 
     def about(self, tile: Tile) -> dict[str, Any]:
         m = self.workspace.metrics[tile.metrics[0]]
-        return {"metric": m.name, "unit": m.unit, "per": m.per, "good": m.good, "title": m.title, "description": m.description}
+        return {
+            "metric": m.name,
+            "unit": m.unit,
+            "per": m.per,
+            "good": m.good,
+            "title": m.title,
+            "description": m.description,
+        }
 
     def times(self, now: float, span: int, grain: int) -> list[int]:
         first = int((now - span) // grain * grain) + grain
@@ -130,32 +186,62 @@ class Fleet:
                 columns[f"s{i}"][20] = None
         metrics = [self.workspace.metrics[m] for m in tile.metrics]
         title = EVIL if self.mode == "hostile" else None
-        note = {"t": int(now - 1000) * 1000, "text": EVIL if self.mode == "hostile" else "level shift +84%", "tone": "bad"}
+        note = {
+            "t": int(now - 1000) * 1000,
+            "text": EVIL if self.mode == "hostile" else "level shift +84%",
+            "tone": "bad",
+        }
         return {
             "head": {
                 "series": [{"name": m.name, "title": title or m.title, "unit": m.unit, "per": m.per} for m in metrics],
-                "partial": times[-1] * 1000, "start": times[0] * 1000, "end": int(now * 1000), "grain_ms": grain * 1000,
+                "partial": times[-1] * 1000,
+                "start": times[0] * 1000,
+                "end": int(now * 1000),
+                "grain_ms": grain * 1000,
                 "annotations": [note] if tile.id == "duration" and span >= 3600 else [],
             },
             "columns": columns,
-        }  # fmt: skip
+        }
 
     def bars(self, tile: Tile, now: float, span: int, grain: int) -> dict[str, Any]:
+        rows: list[tuple[str | None, float, float | None]]
         rows = {
-            "spend_by_agent": [("planner", 14.1, 0.41), ("researcher", 9.12, 0.12), ("coder", 7.03, -0.03), ("reviewer", 3.95, 0.01), ("summariser", 2.64, -0.08)],
-            "errors_by_tool": [("web_search", 0.074, 0.069), ("sql_query", 0.021, 0.002), ("file_edit", 0.012, -0.001), ("shell", 0.008, 0.0), ("fetch_url", 0.005, -0.004)],
-        }.get(tile.id, [("system.cpu.utilization", 900.0, 0.0), ("system.memory.utilization", 900.0, 0.0), ("plumbline.network.rate", 450.0, None)])  # fmt: skip
+            "spend_by_agent": [
+                ("planner", 14.1, 0.41),
+                ("researcher", 9.12, 0.12),
+                ("coder", 7.03, -0.03),
+                ("reviewer", 3.95, 0.01),
+                ("summariser", 2.64, -0.08),
+            ],
+            "errors_by_tool": [
+                ("web_search", 0.074, 0.069),
+                ("sql_query", 0.021, 0.002),
+                ("file_edit", 0.012, -0.001),
+                ("shell", 0.008, 0.0),
+                ("fetch_url", 0.005, -0.004),
+            ],
+        }.get(
+            tile.id,
+            [
+                ("system.cpu.utilization", 900.0, 0.0),
+                ("system.memory.utilization", 900.0, 0.0),
+                ("plumbline.network.rate", 450.0, None),
+            ],
+        )
         if self.mode == "hostile":
-            rows = [(EVIL, 10.0, 0.5), (None, 4.0, None), ("x" * 300, 3.0, -0.5)]  # type: ignore[list-item]
+            rows = [(EVIL, 10.0, 0.5), (None, 4.0, None), ("x" * 300, 3.0, -0.5)]
         live = [(label, v * (1 + 0.01 * noise(now * 3 + i)), c) for i, (label, v, c) in enumerate(rows)]
         kind = "pp" if tile.id == "errors_by_tool" else "relative"
         return {
             "head": self.about(tile) | {"by": tile.by[0], "other": False, "max": max(v for _, v, _ in live)},
             "columns": {
-                "label": [r[0] for r in live], "value": [r[1] for r in live], "previous": [r[1] * 0.9 for r in live],
-                "change": [r[2] for r in live], "kind": [kind] * len(live),
+                "label": [r[0] for r in live],
+                "value": [r[1] for r in live],
+                "previous": [r[1] * 0.9 for r in live],
+                "change": [r[2] for r in live],
+                "kind": [kind] * len(live),
             },
-        }  # fmt: skip
+        }
 
     def heatmap(self, tile: Tile, now: float, span: int, grain: int) -> dict[str, Any]:
         step = grain * 2.5
@@ -170,33 +256,77 @@ class Fleet:
                 if n:
                     for name, v in zip(columns, (int(t * 1000), 10**low, 10 ** (low + 1 / 6), n), strict=True):
                         columns[name].append(v)
-        head = {"grain_ms": int(step * 1000), "unit": "ms", "by": "duration_bin", "max": max(columns["n"]), "per_decade": 6}
+        head = {
+            "grain_ms": int(step * 1000),
+            "unit": "ms",
+            "by": "duration_bin",
+            "max": max(columns["n"]),
+            "per_decade": 6,
+        }
         return {"head": head | {"start": int(first * 1000), "end": int(now * 1000)}, "columns": columns}
 
     def latest(self, tile: Tile, now: float, span: int, grain: int) -> dict[str, Any]:
         ids = [int(now // 3) - i for i in range(tile.limit)]
         name = EVIL if self.mode == "hostile" else "answer_question"
         made = {
-            "time": [i * 3000 for i in ids], "name": [name if i % 3 else "nightly_report" for i in ids],
-            "agent": [("planner", "researcher", "coder", None)[i % 4] for i in ids], "domain": ["professional"] * len(ids),
-            "status": ["error" if i % 5 == 0 else "ok" for i in ids], "duration_ms": [2000 + 3000 * (noise(i) + 0.5) for i in ids],
-        }  # fmt: skip
+            "time": [i * 3000 for i in ids],
+            "name": [name if i % 3 else "nightly_report" for i in ids],
+            "agent": [("planner", "researcher", "coder", None)[i % 4] for i in ids],
+            "domain": ["professional"] * len(ids),
+            "status": ["error" if i % 5 == 0 else "ok" for i in ids],
+            "duration_ms": [2000 + 3000 * (noise(i) + 0.5) for i in ids],
+        }
         units = {"time": "time", "duration_ms": "ms"}
-        fields = [{"name": c, "title": c.removesuffix("_ms").capitalize(), "unit": units.get(c, "")} for c in tile.columns]
-        return {"head": {"fields": fields}, "columns": {"id": [str(i) for i in ids]} | {c: made[c] for c in tile.columns}}
+        fields = [
+            {"name": c, "title": c.removesuffix("_ms").capitalize(), "unit": units.get(c, "")} for c in tile.columns
+        ]
+        return {
+            "head": {"fields": fields},
+            "columns": {"id": [str(i) for i in ids]} | {c: made[c] for c in tile.columns},
+        }
 
     def changes(self, tile: Tile, now: float, span: int, grain: int) -> dict[str, Any]:
         tool = EVIL if self.mode == "hostile" else "tool = web_search"
         items = [
-            {"kind": "rise", "metric": "duration_p95", "tone": "bad", "confidence": 0.93, "n": 8412,
-             "text": [{"t": "p95 duration rose 84%", "b": True, "tone": "bad"}, {"t": ", 2.6 → 4.8 s. "}, {"t": "91%", "b": True},
-                      {"t": " of the rise comes from "}, {"t": tool, "b": True}, {"t": " called by "}, {"t": "planner", "b": True}, {"t": "."}],
-             "shares": [{"label": "web_search × planner", "share": 0.91}, {"label": "sql_query", "share": 0.06}], "note": "parts sum to the change"},
-            {"kind": "rise", "metric": "spend", "tone": "bad", "confidence": 0.82, "n": 20114,
-             "text": [{"t": "Spend up $6.90/h", "b": True}, {"t": " with flat volume: the mix moved to "}, {"t": "model = large", "b": True}, {"t": " (31 → 58%)."}],
-             "shares": [], "note": "1 of 4 exporters 41 s late"},
-        ]  # fmt: skip
-        return {"head": {"since": datetime.fromtimestamp(now - 1000, UTC).strftime("%H:%M"), "items": items}, "columns": {}}
+            {
+                "kind": "rise",
+                "metric": "duration_p95",
+                "tone": "bad",
+                "confidence": 0.93,
+                "n": 8412,
+                "text": [
+                    {"t": "p95 duration rose 84%", "b": True, "tone": "bad"},
+                    {"t": ", 2.6 → 4.8 s. "},
+                    {"t": "91%", "b": True},
+                    {"t": " of the rise comes from "},
+                    {"t": tool, "b": True},
+                    {"t": " called by "},
+                    {"t": "planner", "b": True},
+                    {"t": "."},
+                ],
+                "shares": [{"label": "web_search × planner", "share": 0.91}, {"label": "sql_query", "share": 0.06}],
+                "note": "parts sum to the change",
+            },
+            {
+                "kind": "rise",
+                "metric": "spend",
+                "tone": "bad",
+                "confidence": 0.82,
+                "n": 20114,
+                "text": [
+                    {"t": "Spend up $6.90/h", "b": True},
+                    {"t": " with flat volume: the mix moved to "},
+                    {"t": "model = large", "b": True},
+                    {"t": " (31 → 58%)."},
+                ],
+                "shares": [],
+                "note": "1 of 4 exporters 41 s late",
+            },
+        ]
+        return {
+            "head": {"since": datetime.fromtimestamp(now - 1000, UTC).strftime("%H:%M"), "items": items},
+            "columns": {},
+        }
 
     def table(self, tile: Tile, now: float, span: int, grain: int) -> dict[str, Any]:
         return {"head": {"by": list(tile.by), "fields": []}, "columns": {}}
@@ -226,7 +356,17 @@ class Feed(WebSocketHandler):
 
     def open(self) -> None:
         self.fleet.sockets.add(self)
-        self.say({"type": "welcome", "v": 1, "conn": "c", "epoch": self.fleet.epoch, "ping_s": 20, "limits": {}, "principal": "demo"})
+        self.say(
+            {
+                "type": "welcome",
+                "v": 1,
+                "conn": "c",
+                "epoch": self.fleet.epoch,
+                "ping_s": 20,
+                "limits": {},
+                "principal": "demo",
+            }
+        )
 
     def on_close(self) -> None:
         self.fleet.sockets.discard(self)
@@ -242,19 +382,43 @@ class Feed(WebSocketHandler):
             self.standing = None
         elif message["type"] == "subscribe":
             self.standing, self.seq = message, 1
-            if message["request"].get("window") == "now-bad" or "bad" in str(message["request"]["window"]):
-                error = {"code": "VALIDATION_ERROR", "message": "no window 'bad'", "hint": "write it like now-1h or now/d"}
+            if "bad" in str(message["request"].get("window")):
+                error = {
+                    "code": "VALIDATION_ERROR",
+                    "message": "no window 'bad'",
+                    "hint": "write it like now-1h or now/d",
+                }
                 self.say({"type": "error", "id": message["id"], "error": error})
                 self.standing = None
                 return
-            self.say({"type": "subscribed", "id": message["id"], "sub": message["sub"], "epoch": self.fleet.epoch, "seq": 1, "recovered": False})
+            self.say(
+                {
+                    "type": "subscribed",
+                    "id": message["id"],
+                    "sub": message["sub"],
+                    "epoch": self.fleet.epoch,
+                    "seq": 1,
+                    "recovered": False,
+                }
+            )
             self.snapshot()
 
     def snapshot(self) -> None:
         assert self.standing is not None
         self.shown = self.fleet.analytics(self.standing["request"])
-        self.say({"type": "analytics_update", "sub": self.standing["sub"], "epoch": self.fleet.epoch, "seq": self.seq,
-                  "analytics": self.shown, "insights": [], "confidence": 0.9, "confidence_parts": {}, "timestamp": rfc3339(time.time())})  # fmt: skip
+        self.say(
+            {
+                "type": "analytics_update",
+                "sub": self.standing["sub"],
+                "epoch": self.fleet.epoch,
+                "seq": self.seq,
+                "analytics": self.shown,
+                "insights": [],
+                "confidence": 0.9,
+                "confidence_parts": {},
+                "timestamp": rfc3339(time.time()),
+            }
+        )
 
     def tick(self) -> None:
         if self.standing is None or self.fleet.mode == "silent":
@@ -263,8 +427,17 @@ class Feed(WebSocketHandler):
         tiles = {k: d for k, t in new["tiles"].items() if (d := tile_difference(self.shown["tiles"].get(k), t))}
         board = {k: v for k, v in new.items() if k != "tiles" and self.shown.get(k) != v}
         self.seq += 1
-        self.say({"type": "frame", "sub": self.standing["sub"], "epoch": self.fleet.epoch, "seq": self.seq,
-                  "at": int(time.time() * 1000), "board": board, "tiles": tiles})  # fmt: skip
+        self.say(
+            {
+                "type": "frame",
+                "sub": self.standing["sub"],
+                "epoch": self.fleet.epoch,
+                "seq": self.seq,
+                "at": int(time.time() * 1000),
+                "board": board,
+                "tiles": tiles,
+            }
+        )
         self.shown = new
 
 
@@ -306,13 +479,25 @@ def serve(port: int = 0, tick_s: float = 1.0) -> tuple[Any, Fleet, str, Callable
     assets = Assets(ROOT / "assets")
     site = Site(assets, auth, lambda: fleet.workspace)
     server = pn.serve(
-        site.applications(), port=port, show=False, start=False, location=False, auth_provider=auth,
+        site.applications(),
+        port=port,
+        show=False,
+        start=False,
+        location=False,
+        auth_provider=auth,
         extra_patterns=[
-            *site.routes(), *login.routes(auth, assets), (r"/api/session", Session, {"auth": auth}),
-            (r"/api/analytics/ws", Feed, {"fleet": fleet, "auth": auth}), (r"/mock/(\w+)", Mood, {"fleet": fleet}),
+            *site.routes(),
+            *login.routes(auth, assets),
+            (r"/api/session", Session, {"auth": auth}),
+            (r"/api/analytics/ws", Feed, {"fleet": fleet, "auth": auth}),
+            (r"/mock/(\w+)", Mood, {"fleet": fleet}),
         ],
-        websocket_origin=["*"], include_headers=[], include_cookies=[], sign_sessions=True, secret_key="harness",
-    )  # fmt: skip
+        websocket_origin=["*"],
+        include_headers=[],
+        include_cookies=[],
+        sign_sessions=True,
+        secret_key="harness",
+    )
     server.start()
 
     def tick() -> None:
