@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from analytics import window as windows
 from analytics.errors import Internal, NotFound, PlumblineError, nearest, unknown
@@ -374,6 +375,9 @@ class AnalyticsAgent:
         for name, total in result.totals.items():
             if total.value == 0 and total.n == 0 and not self._grounded(ctx, result, name, total):
                 result.totals[name] = msgspec.structs.replace(total, value=None, half_width=None)
+                place = result.table.column_names.index(name)
+                unknown_all = pa.nulls(result.table.num_rows, result.table[name].type)
+                result.table = result.table.set_column(place, name, unknown_all)
         return result
 
     def _grounded(self, ctx: Context, result: Result, name: str, total: Total) -> bool:

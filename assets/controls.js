@@ -58,7 +58,7 @@ function shown(parts, scope, board) {
   say(parts.range.querySelector("span"), board?.label ?? RANGES.find(([w]) => w === window)?.[1] ?? window)
   const off = compare === "off"
   mark(parts.compare, "aria-pressed", String(!off))
-  say(parts.compare.querySelector("span"), off ? "Compare" : sentence(board?.previous_label ?? "previous period"))
+  say(parts.compare.querySelector("span"), off ? "Compare" : capital(board?.previous_label ?? "previous period"))
   mark(parts.pause, "aria-pressed", String(paused))
   mark(parts.pause, "aria-label", paused ? "Go on" : "Pause")
   if (parts.pause.dataset.icon !== String(paused)) {
@@ -73,7 +73,7 @@ function shown(parts, scope, board) {
   parts.filter.hidden = !(board?.domains?.length)
 }
 
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1)
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)
 
 function chip(holder, scope, filter) {
   const key = JSON.stringify(filter)
@@ -85,7 +85,7 @@ function chip(holder, scope, filter) {
 
 const WORDS = {
   live: ["dot", "Live"], loading: ["dot", "Connecting"], paused: ["pause", "Paused"], delayed: ["clock", "Delayed"],
-  stale: ["warn", "Stale"], reconnecting: ["retry", "Reconnecting"], closed: ["warn", "Disconnected"],
+  stale: ["warn", "Stale"], reconnecting: ["retry", "Reconnecting"], refused: ["warn", "No answer"], closed: ["warn", "Disconnected"],
 }
 
 function live({ live: button }, { name, age, late, waiting, connection }) {
@@ -96,10 +96,10 @@ function live({ live: button }, { name, age, late, waiting, connection }) {
   }
   const [, label, detail] = button.children
   say(label, word)
-  const shown = age !== null && name !== "closed" && name !== "loading"
+  const shown = age !== null && !["closed", "loading", "refused"].includes(name)
   say(detail, !shown ? "" : name === "paused" && waiting ? `${waiting} waiting` : (late && name === "live" ? `data ${format.age(age)} old` : format.age(age)))
   mark(detail, "class", late && name === "live" ? "late" : null)
-  const why = connection.reason ? `${sentence(connection.reason)}. ` : ""
+  const why = connection.reason ? `${format.sentence(connection.reason)} ` : ""
   const tries = name === "reconnecting" || (connection.name === "reconnecting" && name !== "paused") ? `Try ${connection.attempt}. ` : ""
   mark(button, "title", why + tries + (age === null ? "" : `The newest data is ${format.age(age)} old`))
   ended(connection)

@@ -15,7 +15,7 @@ export class Figure {
     this.tile = tile
     this.board = board
     this.kind = KINDS[tile.type]
-    this.stage = h("div.figure", { style: `height:${tile.height + 26}px`, tabindex: "0", role: "img", "aria-label": tile.title })
+    this.stage = h("div.figure", { style: `min-height:${tile.height + 26}px`, tabindex: "0", role: "img", "aria-label": tile.title })
     this.cross = h("div.cross", { hidden: true })
     this.stage.append(this.cross)
     body.append(this.stage)
@@ -229,7 +229,7 @@ const line = {
     const high = values.reduce((a, b) => Math.max(a, b), 0)
     const low = values.reduce((a, b) => Math.min(a, b), 0)
     const unit = figure.head.series?.[0]?.unit ?? ""
-    const wanted = high - low || 1
+    const wanted = high - low || ({ percent: 0.1, ms: 1000 }[unit] ?? 10)
     if (!figure.top || wanted > figure.top * 0.97 || wanted < figure.top * 0.55) {
       figure.step = roundStep(wanted / (figure.tile.height > 200 ? 6 : 3.5), unit)
       figure.top = Math.ceil((wanted * 1.06) / figure.step) * figure.step
@@ -345,9 +345,9 @@ const KINDS = { line, heatmap }
 export const FIGURES = new Set(Object.keys(KINDS))
 
 /** The legend of a line tile, in its header. */
-export function legend(element, tile, head, board) {
+export function legend(element, tile, head, columns, board) {
   if (tile.type !== "line" || !head.series) return
-  const compared = board.compared
+  const compared = head.series.some((_, i) => columns[`p${i}`]?.some((v) => v !== null))
   const words = JSON.stringify([head.series.map((s) => s.title), compared && board.previous_label])
   if (element.dataset.words === words) return
   element.dataset.words = words

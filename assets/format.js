@@ -53,6 +53,9 @@ export function age(seconds) {
   return `${grouped(String(Math.floor(seconds / 86400)))} d`
 }
 
+/** A message as a sentence: a capital first, a full stop last. */
+export const sentence = (words) => words ? words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".") : ""
+
 /** Labels of an axis whose ticks are `step` apart: no more decimals than the step needs, one scale for all. */
 export function axis(ticks, step, unit = "") {
   const top = Math.max(...ticks.map(Math.abs), step)
@@ -63,7 +66,8 @@ export function axis(ticks, step, unit = "") {
     if (unit === "ms" && top >= 60_000) return t === 0 ? "0" : text(t, "ms").replace(/ m 0 s$/, " m").replace(/ h 0 m$/, " h")
     const digits = grouped(Math.abs(t / scale).toFixed(places).split(".")[0])
     const rest = places ? "." + Math.abs(t / scale).toFixed(places).split(".")[1] : ""
-    return (t < 0 ? MINUS : "") + money + digits + rest + suffix
+    if (t === 0 && (suffix === "k" || suffix === "M" || suffix === "G" || suffix === "T")) return money + "0"
+    return (t < 0 ? MINUS : "") + money + digits + rest + suffix + (unit === "bytes_per_s" ? "/s" : "")
   })
 }
 

@@ -31,7 +31,7 @@ function kpi(tile, body, board) {
       const compared = head.previous !== null && head.previous !== undefined
       say(change, compared ? format.change(head.change, head.change_kind) : "")
       mark(change, "class", way)
-      say(versus, compared ? `vs ${board.previous_label}` : "")
+      say(versus, compared ? `vs ${board.previous_label.replace("minutes", "min")}` : "")
       mark(spark, "data-tone", way === "bad" ? "bad" : null)
       const line = sparkline(columns.v ?? [])
       mark(path, "d", line)

@@ -129,14 +129,14 @@ def renumber(item: Any, prefix: str) -> Any:
 
 
 class Board(pn.custom.JSComponent):
-    """The component: it hands the session's params to assets/board.js, which draws and fetches everything.
+    """The component: it hands the session's params to assets/component.js, which draws and fetches everything.
 
     `scope` follows the browser and the browser follows it; the rest is set once per session.
     """
 
     board = param.String(doc="name of the board")
     scope = param.Dict(default={}, doc="window, tz, filters, compare, paused, theme: see dashboard.scope")
-    module_url = param.String(doc="absolute path of the hashed board.js")
+    module_url = param.String(doc="absolute path of the hashed component.js")
     spec_url = param.String(doc="where the spec of this board and theme is served")
     feed_url = param.String(doc="the feed socket; empty when messages come through this component")
 

@@ -34,7 +34,7 @@ from dashboard.theme import FONT, PALETTES, SERIES
 
 M = TypeVar("M", bound=Model)
 MAX_SERIES = 6
-AXIS_LEFT = 46  # px, the same in every chart so that plots above each other line up
+AXIS_LEFT = 52  # px, the same in every chart so that plots above each other line up
 AXIS_BOTTOM = 26
 
 
@@ -49,8 +49,8 @@ class Sketch:
             Plot(
                 x_range=Range1d(0, 1),
                 y_range=Range1d(0, 1),
-                height=tile.height + AXIS_BOTTOM,
-                sizing_mode="stretch_width",
+                min_height=tile.height + AXIS_BOTTOM,
+                sizing_mode="stretch_both",
                 toolbar_location=None,
                 min_border=0,
                 min_border_left=AXIS_LEFT,

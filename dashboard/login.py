@@ -114,6 +114,10 @@ def local_path(target: str | None) -> str:
     return "/" if any(ord(c) < 32 or c == "\\" for c in target) else target[:2000]
 
 
+def sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "?")) else ".")
+
+
 class LoginHandler(RequestHandler):
     """GET the form, POST a key."""
 
@@ -137,8 +141,7 @@ class LoginHandler(RequestHandler):
             if "read" not in principal.scopes:
                 raise Forbidden("This key may send events, but it may not read.", hint="Use a key with the scope read.")
         except PlumblineError as error:
-            words = f"{error.message[:1].upper()}{error.message[1:].rstrip('.')}."
-            self._form(f"{words} {error.hint or ''}".strip(), error.status)
+            self._form(" ".join(sentence(words) for words in (error.message, error.hint) if words), error.status)
         else:
             self._sign_in(self._auth.keys.open_session(principal))
 

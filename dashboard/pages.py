@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import panel as pn
 from bokeh.application.handlers.function import FunctionHandler
 from bokeh.document import Document
 from panel.io.application import Application
@@ -31,10 +32,11 @@ FEED_URL = "/api/analytics/ws"
 # compile their probes, so eval stays allowed; Bokeh's own elements are styled inline.
 POLICY = (
     "default-src 'self'; script-src 'self' blob: 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'"
+    "img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; object-src 'none'; "
+    "base-uri 'self'; form-action 'self'"
 )
 
-MODULES = ("board.js", "controls.js", "dom.js", "feed.js", "figures.js", "format.js", "menus.js", "scope.js")
+MODULES = "board controls dom feed figures format menus scope tile tiles tips".split()
 SCRIPTS = ("bokeh.min.js", "bokeh-widgets.min.js", "bokeh-tables.min.js", "panel.min.js")
 
 
@@ -66,6 +68,7 @@ class Site:
 
     def applications(self) -> dict[str, Application]:
         """For pn.serve: url -> application."""
+        pn.config.browser_info = False  # a second model per session that nobody reads
         return {page.url: Application(PageHandler(self, page)) for page in PAGES}
 
     def routes(self) -> list[tuple[Any, ...]]:
@@ -108,7 +111,7 @@ def open_page(site: Site, page: Page, doc: Document) -> None:
     component = Board(
         board=board.name,
         scope=scope.state(),
-        module_url=site.assets.url("board.js"),
+        module_url=site.assets.url("component.js"),
         spec_url=specs[scope.theme or THEMES[0]],
         feed_url=FEED_URL,
     )
@@ -118,7 +121,7 @@ def open_page(site: Site, page: Page, doc: Document) -> None:
     doc.template_variables.update(
         url=site.assets.url,
         policy=POLICY,
-        modules=MODULES,
+        modules=[f"{name}.js" for name in MODULES],
         pages=PAGES,
         here=page.url,
         title=board.title,

@@ -64,7 +64,10 @@ class ApiHandler(RequestHandler):
 
 @stream_request_body
 class BodyHandler(ApiHandler):
-    """A handler whose body is read only after the key was checked, and never beyond its limit."""
+    """A handler whose body is read only after the key was checked, and never kept beyond its limit.
+
+    What is over the limit is read and thrown away, so that the sender sees the answer and not a reset.
+    """
 
     max_bytes: int
 
@@ -74,24 +77,22 @@ class BodyHandler(ApiHandler):
         self._chunks: list[bytes] = []
         self._size = 0
 
-    def prepare(self) -> None:
-        super().prepare()
-        self._bound(int(self.request.headers.get("Content-Length") or 0))
-
     def data_received(self, chunk: bytes) -> None:
         self._size += len(chunk)
-        self._bound(self._size)
-        self._chunks.append(chunk)
+        if self._size <= self.max_bytes:
+            self._chunks.append(chunk)
+        else:
+            self._chunks.clear()
 
     @property
     def body(self) -> bytes:
-        return b"".join(self._chunks)
-
-    def _bound(self, size: int) -> None:
-        if size > self.max_bytes:
+        """The whole body. Raises TooLarge."""
+        if self._size > self.max_bytes:
             raise TooLarge(
-                f"the body has {size:,} bytes, the limit is {self.max_bytes:,}", hint="send smaller batches, or gzip"
+                f"the body has {self._size:,} bytes, the limit is {self.max_bytes:,}",
+                hint="send smaller batches, or gzip",
             )
+        return b"".join(self._chunks)
 
     @property
     def media(self) -> str:

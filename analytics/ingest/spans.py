@@ -1,4 +1,8 @@
-"""OTLP spans: one row per span; a root span is a flow."""
+"""OTLP spans: one row per span; a root span is a flow.
+
+A root that is itself an agent, tool or model call is two facts, so it becomes two rows: the flow it
+opened, and below it the call with its tokens and cost. Nothing stands on both.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from analytics.ingest.vocabulary import COLUMNS, SPAN_KINDS, Vocabulary
 
 REMOTE_PARENT = 0x200
 ERROR = 2
+CALLS = ("agent", "tool", "model")
+CONSUMED = ("tokens_input", "tokens_output", "tokens_cached", "cost_usd")
 FIXED = (
     "time", "start_time", "duration_ms", "event_id", "flow_id", "parent_id", "name", "kind", "status", "attributes",
 )  # fmt: skip
@@ -37,22 +43,23 @@ def table(request: Any, vocabulary: Vocabulary, drops: Drops) -> pa.Table:
             for span in scoped.spans:
                 place += 1
                 try:
-                    row, columns = mapped_span(span, shared, attributes, vocabulary)
+                    found = mapped_span(span, shared, attributes, vocabulary)
                 except Refused as refused:
                     drops.refuse(place, refused)
                     continue
-                fixed.append(row)
-                mapped.append(columns)
-                places.append(place)
-    found = dict(zip(FIXED, zip(*fixed, strict=True), strict=False))
+                for row, columns in found:
+                    fixed.append(row)
+                    mapped.append(columns)
+                    places.append(place)
+    columns_found = dict(zip(FIXED, zip(*fixed, strict=True), strict=False))
     seen = set().union(*mapped)
-    return rows(found | {c: [m.get(c) for m in mapped] for c in COLUMNS if c in seen}, places)
+    return rows(columns_found | {c: [m.get(c) for m in mapped] for c in COLUMNS if c in seen}, places)
 
 
 def mapped_span(
     span: Any, shared: Shared, attributes: Attributes, vocabulary: Vocabulary
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The fixed columns of a span in the order of FIXED, and those by vocabulary. Raises Refused."""
+) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """A span's rows: the fixed columns in the order of FIXED, and those by vocabulary. Raises Refused."""
     trace, own, parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
     if len(trace) != 32 or len(own) != 16 or not trace.strip("0") or not own.strip("0"):
         raise Refused(Reason.NO_IDENTITY, f"expected ids of 16 and 8 bytes, got {len(trace) // 2} and {len(own) // 2}")
@@ -72,19 +79,16 @@ def mapped_span(
     status = span.status
     if status.message:
         rest.append(fragment("span.status_message", status.message))
-    fixed = (
-        end // 1000,
-        start // 1000 if start else None,
-        (end - start) / 1e6 if start else None,
-        f"{trace}:{own}",
-        trace,
-        None if root else f"{trace}:{parent}",
-        span.name,
-        kind,
-        "error" if status.code == ERROR else "ok",
-        joined(rest),
-    )
-    return fixed, columns
+    times = (end // 1000, start // 1000 if start else None, (end - start) / 1e6 if start else None)
+    outcome = "error" if status.code == ERROR else "ok"
+    call = vocabulary.kind(matched, False, number, False)[0] if root and kind == "flow" else kind
+    if call in CALLS and root:
+        flow_id = f"{trace}:flow"
+        opened = (*times, flow_id, trace, None, span.name, "flow", outcome, "{}")
+        own_row = (*times, f"{trace}:{own}", trace, flow_id, span.name, call, outcome, joined(rest))
+        return [(opened, {k: v for k, v in columns.items() if k not in CONSUMED}), (own_row, columns)]
+    parent_id = None if root else f"{trace}:{parent}"
+    return [((*times, f"{trace}:{own}", trace, parent_id, span.name, kind, outcome, joined(rest)), columns)]
 
 
 _SPAN_KIND = {number: fragment("span.kind", name) for number, name in enumerate(SPAN_KINDS)}

@@ -160,16 +160,15 @@ class DuckDBStore:
         if exists and not parts:
             return cursor.sql(sql.replace("{events}", table), params=params).to_arrow_table()
         cursor.execute("BEGIN")
-        try:
-            # a tail taken before the snapshot may overlap it: the snapshot knows the last part it holds
-            found = cursor.execute("SELECT seq FROM pl_about.commits").fetchall() if exists else []
-            held = found[0][0] if found else -1
-            cursor.register("tail", pa.concat_tables([part.table for part in parts if part.seq > held] or [empty()]))
-            source = f"(SELECT * FROM {table} UNION ALL BY NAME SELECT * FROM tail)" if exists else "tail"
-            return cursor.sql(sql.replace("{events}", source), params=params).to_arrow_table()
-        finally:
-            cursor.execute("ROLLBACK")
-            cursor.unregister("tail")
+        # a tail taken before the snapshot may overlap it: the snapshot knows the last part it holds
+        seq = cursor.execute("SELECT seq FROM pl_about.commits").fetchall() if exists else []
+        held = seq[0][0] if seq else -1
+        cursor.register("tail", pa.concat_tables([part.table for part in parts if part.seq > held] or [empty()]))
+        source = f"(SELECT * FROM {table} UNION ALL BY NAME SELECT * FROM tail)" if exists else "tail"
+        found = cursor.sql(sql.replace("{events}", source), params=params).to_arrow_table()
+        cursor.execute("ROLLBACK")
+        cursor.unregister("tail")
+        return found
 
     def _committed(self, dataset: str, table: pa.Table) -> None:
         for callback in self._callbacks:

@@ -19,7 +19,7 @@ class SeenIds:
     """A set of hashes that grows by batches: sorted runs, merged while the newer one is not much smaller."""
 
     def __init__(self, hashes: Hashes | None = None) -> None:
-        self._runs: list[Hashes] = [] if hashes is None or not len(hashes) else [np.unique(hashes)]
+        self._runs: list[Hashes] = [] if hashes is None or not len(hashes) else [np.sort(hashes)]
 
     def __len__(self) -> int:
         return sum(len(run) for run in self._runs)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import duckdb
 
-from analytics.errors import Timeout
+from analytics.errors import Timeout, TooLarge
 
 T = TypeVar("T")
 AGAIN_S = 0.05  # an interrupt between two statements is lost, so it is repeated
@@ -53,11 +53,15 @@ class Readers:
                 raise Timeout(
                     f"the store was busy for more than {deadline_s:g} s", hint="ask again, or ask for less"
                 ) from None
-            job.stop()
+            self._expire(loop, job, future)
             raise
         except duckdb.InterruptException:
             raise Timeout(
                 f"the query ran for more than {deadline_s:g} s", hint="use a shorter window or fewer groups"
+            ) from None
+        except duckdb.OutOfMemoryException:
+            raise TooLarge(
+                "the query needs more memory than the store may use", hint="use a shorter window or fewer groups"
             ) from None
         finally:
             watchdog.cancel()
@@ -78,9 +82,15 @@ class Readers:
                 raise duckdb.InterruptException("stopped before it began")
             job.cursor = self._cursors.mine
             self.busy += 1
+        broken = True
         try:
-            return work(self._cursors.mine)
+            found = work(self._cursors.mine)
+            broken = False
+            return found
         finally:
             with job.lock:
                 job.cursor = None
                 self.busy -= 1
+            if broken:  # an open transaction or a late interrupt must not meet the next job
+                self._cursors.mine.close()
+                del self._cursors.mine

@@ -204,8 +204,7 @@ class Fleet:
         }
 
     def bars(self, tile: Tile, now: float, span: int, grain: int) -> dict[str, Any]:
-        rows: list[tuple[str | None, float, float | None]]
-        rows = {
+        known: dict[str, list[tuple[str | None, float, float | None]]] = {
             "spend_by_agent": [
                 ("planner", 14.1, 0.41),
                 ("researcher", 9.12, 0.12),
@@ -220,14 +219,13 @@ class Fleet:
                 ("shell", 0.008, 0.0),
                 ("fetch_url", 0.005, -0.004),
             ],
-        }.get(
-            tile.id,
-            [
+            "by_name": [
                 ("system.cpu.utilization", 900.0, 0.0),
                 ("system.memory.utilization", 900.0, 0.0),
                 ("plumbline.network.rate", 450.0, None),
             ],
-        )
+        }
+        rows = known[tile.id]
         if self.mode == "hostile":
             rows = [(EVIL, 10.0, 0.5), (None, 4.0, None), ("x" * 300, 3.0, -0.5)]
         live = [(label, v * (1 + 0.01 * noise(now * 3 + i)), c) for i, (label, v, c) in enumerate(rows)]

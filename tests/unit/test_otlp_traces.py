@@ -398,3 +398,18 @@ def test_any_span_is_a_row_or_a_drop(
         intake.ingest(request.SerializeToString()[:cut], format="otlp-traces-protobuf")
     except PlumblineError:
         return
+
+
+def test_a_root_that_is_a_call_itself_opens_a_flow_and_counts_once() -> None:
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 7}
+    request = span_request(chat | {"gen_ai.agent.name": "solo"}, parent_span_id=b"", name="chat m")
+    intake = Intake(load_folder(VOCABULARIES), now=lambda: NOW)
+    batch = intake.ingest(request.SerializeToString(), format="otlp-traces-protobuf")
+    flow, call = batch.table.select(["kind", "event_id", "parent_id", "agent", "tokens_input"]).to_pylist()
+    assert flow == {
+        "kind": "flow", "event_id": f"{TRACE.hex()}:flow", "parent_id": None, "agent": "solo", "tokens_input": None
+    }  # fmt: skip
+    assert call == {
+        "kind": "model", "event_id": f"{TRACE.hex()}:{SPAN.hex()}", "parent_id": f"{TRACE.hex()}:flow",
+        "agent": "solo", "tokens_input": 7,
+    }  # fmt: skip

@@ -1,0 +1,85 @@
+"""A Chromium and a scripted board for tests that look at the screen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.browser.chromium import find
+from tests.browser.harness import ROOT
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = find()
+    assert path, "no Chromium: python -m tests.browser.chromium gets one"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Mock:
+    """The harness in a process of its own, and what a page on it did."""
+
+    url: str
+    key: str
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def mood(self, mode: str) -> None:
+        asked = urllib.request.Request(f"{self.url}/mock/{mode}", data=b"", method="POST")
+        with urllib.request.urlopen(asked, timeout=10) as reply:
+            reply.read()
+
+    def sign_in(self, page: Page, path: str = "/overview") -> None:
+        page.goto(f"{self.url}{path}")
+        page.fill("#key", self.key)
+        page.click("button.primary")
+        page.wait_for_selector("main[data-state=live]")
+
+
+@pytest.fixture(scope="session")
+def harness() -> Iterator[Mock]:
+    command = [sys.executable, "-m", "tests.browser.harness"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        line = next(line for line in process.stdout if "key: " in line)
+        url, key = line.split("/overview  key: ")
+        yield Mock(url, key.strip())
+        process.terminate()
+
+
+@pytest.fixture
+def mock(harness: Mock) -> Iterator[Mock]:
+    harness.requests.clear()
+    harness.errors.clear()
+    harness.mood("live")
+    yield harness
+    harness.mood("live")
+
+
+@pytest.fixture
+def page(chromium: Browser, mock: Mock) -> Iterator[Page]:
+    """A fresh visitor of the mock board."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 1000}, timezone_id="UTC", reduced_motion="reduce")
+    page = context.new_page()
+    page.on("request", lambda request: mock.requests.append(request.url))
+    page.on("pageerror", lambda error: mock.errors.append(str(error)))
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            mock.errors.append(message.text)
+
+    page.on("console", heard)
+    yield page
+    context.close()

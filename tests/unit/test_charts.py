@@ -1,0 +1,102 @@
+"""Figures are lean, named, painted by role, and the same bytes in every process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from bokeh.models import CustomJS, DataRange1d, Model, Tool
+
+from analytics.workspace import TILE_TYPES, Tile, Workspace
+from analytics.workspace_reader import read
+from dashboard.board import Specs, describe
+from dashboard.charts import CHARTS, Sketch
+from dashboard.theme import PALETTES, SERIES, THEMES, css
+
+FILES = sorted((Path(__file__).parents[2] / "assets/workspaces").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def workspace() -> Workspace:
+    return read([(file, file.read_bytes()) for file in FILES])
+
+
+def sketch(kind: str, theme: str = "light") -> Sketch:
+    return CHARTS[kind](Tile(id="one", type=kind, metrics=("a", "b"), by=("bin",)), theme)
+
+
+@pytest.mark.parametrize("kind", CHARTS)
+def test_a_figure_carries_no_tools_no_code_and_guesses_no_range(kind: str) -> None:
+    models: set[Model] = sketch(kind).plot.references()
+    assert not [m for m in models if isinstance(m, Tool | CustomJS | DataRange1d)]
+    assert len(models) < 60
+    assert {"tile:one", "figure:one", "axis:x:one", "axis:y:one"} <= {m.name for m in models}
+
+
+@pytest.mark.parametrize("kind", CHARTS)
+def test_every_painted_property_is_found_again_by_name(kind: str) -> None:
+    light, dark = sketch(kind, "light"), sketch(kind, "dark")
+    assert light.paints == dark.paints
+    named = {m.name: m for m in dark.plot.references() if m.name}
+    for name, prop, role in dark.paints:
+        assert hasattr(named[name], prop) and role in PALETTES["dark"]
+
+
+def test_a_line_has_a_place_for_each_series_and_its_previous_period() -> None:
+    source = next(m for m in sketch("line").plot.references() if m.name == "tile:one")
+    assert source.column_names == ["t", "lo", "hi", "s0", "s1", "p0", "p1"]
+
+
+def test_charts_are_tile_types() -> None:
+    assert set(CHARTS) <= set(TILE_TYPES)
+
+
+def test_a_spec_is_the_same_whatever_was_built_before_it(workspace: Workspace) -> None:
+    board = workspace.boards["overview"]
+    first = Specs().build(board, workspace, "light")
+    sketch("line")  # moves Bokeh's own count of ids
+    again = Specs().build(board, workspace, "light")
+    assert first.body == again.body and first.hash == again.hash
+    assert len(first.packed) < 8_000
+
+
+def test_specs_are_built_once_and_found_by_hash(workspace: Workspace) -> None:
+    specs, board = Specs(), workspace.boards["overview"]
+    light, dark = (specs.build(board, workspace, theme) for theme in THEMES)
+    assert specs.build(board, workspace, "light") is light
+    assert specs.find(dark.hash) is dark and specs.find("nothing") is None
+    assert light.hash != dark.hash
+
+
+def test_a_spec_is_plain_data_with_a_figure_per_chart(workspace: Workspace) -> None:
+    for name, board in workspace.boards.items():
+        spec = json.loads(json.dumps(describe(board, workspace, "dark")))
+        assert spec["board"] == name
+        assert [t["id"] for t in spec["tiles"] if "figure" in t] == [t.id for t in board.tiles if t.type in CHARTS]
+        assert all(t["title"] for t in spec["tiles"])
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a: str, b: str) -> float:
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("role", ["ink", "dim", "faint", "accent", "good", "bad", "warn"])
+@pytest.mark.parametrize("ground", ["card", "bg"])
+def test_text_can_be_read(theme: str, role: str, ground: str) -> None:
+    """WCAG 2.2 AA: 4.5 to 1 for text (W3C, success criterion 1.4.3)."""
+    assert contrast(PALETTES[theme][role], PALETTES[theme][ground]) >= 4.5
+
+
+def test_both_palettes_have_the_same_roles_and_the_style_sheet_all_of_them() -> None:
+    assert PALETTES["light"].keys() == PALETTES["dark"].keys() >= set(SERIES)
+    for role in PALETTES["light"]:
+        assert css().count(f"--{role}:") == 2
