@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import inspect
 import json
 import logging
@@ -272,6 +273,9 @@ def faces() -> Iterator[None]:
             typer.echo(f"hint  {error.hint}", err=True)
         raise typer.Exit(2) from None
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            typer.echo("error this port is in use; stop the other program or choose another with --port", err=True)
+            raise typer.Exit(2) from None
         typer.echo(f"error {error.strerror or error}: {error.filename or ''}".rstrip(": "), err=True)
         raise typer.Exit(2) from None
 
@@ -286,7 +290,9 @@ def with_settings(run: Callable[[Settings], None]) -> Callable[..., None]:
         option = typer.Option(help=setting.help, envvar=f"PLUMBLINE_{field.name.upper()}")
         default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
         parameters.append(
-            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+            )
         )
 
     def command(**values: Any) -> None:
@@ -357,7 +363,9 @@ def keys_list(data: Data = Path(".plumbline")) -> None:
         keys = Keys(data, utc_now)
         table = Table("id", "name", "scopes", "created", "last used", "state", box=None)
         for key in keys.list():
-            state = "revoked" if key.revoked_at else "expired" if key.expires_at and key.expires_at < utc_now() else "valid"
+            state = (
+                "revoked" if key.revoked_at else "expired" if key.expires_at and key.expires_at < utc_now() else "valid"
+            )
             used = f"{key.last_used:%Y-%m-%d %H:%M}" if key.last_used else "never"
             table.add_row(key.id, key.name, ",".join(sorted(key.scopes)), f"{key.created_at:%Y-%m-%d}", used, state)
         keys.close()
@@ -365,7 +373,9 @@ def keys_list(data: Data = Path(".plumbline")) -> None:
 
 
 @keys_cli.command("revoke")
-def keys_revoke(id: Annotated[str, typer.Argument(help="id from `keys list`")], data: Data = Path(".plumbline")) -> None:
+def keys_revoke(
+    id: Annotated[str, typer.Argument(help="id from `keys list`")], data: Data = Path(".plumbline")
+) -> None:
     """Revoke a key: it is refused from now on."""
     from analytics.keys import Keys
 

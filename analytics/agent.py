@@ -6,6 +6,7 @@ Numbers come from results, never from text. No data is null with confidence 0, n
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -223,6 +224,7 @@ class AnalyticsAgent:
                 ctx.base, grain=request.grain, compare="previous" if request.compare == "previous" else None
             ),
         )
+        started = time.perf_counter()
         answers = await self._ask_all(ctx, board, memo)
         tiles: dict[str, Any] = {}
         insights: list[Insight] = []
@@ -233,7 +235,7 @@ class AnalyticsAgent:
         heads = [t["head"]["confidence"] for t in tiles.values() if t["head"].get("confidence") is not None]
         trust = self._sources.trust(now, kinds=None, window_s=ctx_seconds(ctx, now))
         return Answer(
-            analytics=self._board_fields(ctx, board, shown, trust, answers) | {"tiles": tiles},
+            analytics=self._board_fields(ctx, board, shown, trust, started) | {"tiles": tiles},
             insights=[i.wire() for i in insights],
             confidence=Confidence(min(heads, default=0.0), trust.freshness, trust.completeness)
             if heads
@@ -294,7 +296,8 @@ class AnalyticsAgent:
             head |= {"reason": _why_empty(ctx, trust), "confidence": 0.0}
         head.setdefault("confidence", trust.freshness)
         head.setdefault("parts", Confidence(None, trust.freshness, trust.completeness).parts())
-        head["watermark"] = ms_of(trust.watermark) if self._live(main, ctx.now) else None
+        if self._live(main, ctx.now) and trust.age_s is not None:
+            head |= {"newest": ms_of(ctx.now - timedelta(seconds=trust.age_s)), "usual_s": trust.usual_s}
         return payload, insights
 
     def _changes(self, ctx: Context, tile: Tile, results: dict[str, Result]) -> tuple[dict[str, Any], list[Insight]]:
@@ -322,7 +325,7 @@ class AnalyticsAgent:
         board: Board,
         shown: Result | None,
         trust: Trust,
-        answers: dict[tuple[Any, ...], Result | PlumblineError],
+        started: float,
     ) -> dict[str, Any]:
         label, previous = windows.describe(ctx.base.window)
         executed = _executed(shown, ctx.base.window.tz) if shown else {"window": None, "partial": None}
@@ -339,13 +342,15 @@ class AnalyticsAgent:
             "now": ms_of(ctx.now),
             **_freshness(trust),
             "watermark": ms_of(trust.watermark),
+            "newest": None if trust.age_s is None else ms_of(ctx.now - timedelta(seconds=trust.age_s)),
+            "usual_s": trust.usual_s,
             "sources": {
                 "reporting": trust.reporting,
                 "late": [{"source": x.source, "age_s": round(x.age_s, 1)} for x in trust.late],
             },
             "events_per_min": trust.events_per_min,
             "dropped": trust.dropped,
-            "query_ms": round(sum(r.engine_ms for r in answers.values() if isinstance(r, Result)), 1),
+            "query_ms": round((time.perf_counter() - started) * 1000, 1),
             "domains": self._sources.domains(),
             "workspace_error": self._workspace_error(),
         }
@@ -368,7 +373,9 @@ class AnalyticsAgent:
         result = await self._store.query(asked, now=ctx.now)
         if counted:
             result.rows = result.totals.pop(ALL).n
-            result.table = result.table.drop_columns([c for c in result.table.column_names if c == ALL or c.startswith((f"{ALL}_previous", f"{ALL}__n"))])
+            result.table = result.table.drop_columns(
+                [c for c in result.table.column_names if c == ALL or c.startswith((f"{ALL}_previous", f"{ALL}__n"))]
+            )
             result.query = query
         else:
             result.rows = max((t.n for t in result.totals.values()), default=result.table.num_rows)

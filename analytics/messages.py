@@ -95,9 +95,9 @@ class Ping(Request, kw_only=True, tag="ping"):
 
 
 class Reply(Message, kw_only=True):
-    """Base of what the server sends. `id` is the request's."""
+    """Base of what the server sends. `id` is the request's, absent where that had none."""
 
-    id: str | int | None = None
+    id: str | int | msgspec.UnsetType = msgspec.UNSET
 
 
 class AnalyticsUpdate(Reply, kw_only=True, tag="analytics_update", omit_defaults=False):
@@ -108,7 +108,6 @@ class AnalyticsUpdate(Reply, kw_only=True, tag="analytics_update", omit_defaults
     confidence: float
     confidence_parts: dict[str, Any]
     timestamp: str
-    id: str | int | msgspec.UnsetType | None = msgspec.UNSET
     sub: str | msgspec.UnsetType = msgspec.UNSET
     epoch: str | msgspec.UnsetType = msgspec.UNSET
     seq: int | msgspec.UnsetType = msgspec.UNSET

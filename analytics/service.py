@@ -107,7 +107,7 @@ class Service:
             return ()
         if request.domain is not None and request.domain not in principal.domains:
             raise Forbidden(f"this key may not see domain {request.domain!r}")
-        return (Filter(dim="domain", op="in", values=sorted(principal.domains)),)
+        return (Filter(dim="domain", op="in", values=[*sorted(principal.domains)]),)
 
     async def _ask(self, request: Question, allowed: tuple[Filter, ...], memo: dict[Any, Any]) -> Answer:
         try:

@@ -34,6 +34,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
 
     watermark: datetime | None  # everything up to here has arrived from every stream that is on time
     age_s: float | None  # age of the newest event
+    usual_s: float | None = None  # the age that its own rhythm allows
     freshness: float | None
     completeness: float | None
     reporting: int
@@ -174,21 +175,22 @@ class Sources:
         sources = {source for source, _, _ in chosen}
         for source, stream, count in chosen:
             age = max(0.0, now_s - stream.newest_us / US)
-            usual = stream.tolerance_s()
+            allowed = stream.tolerance_s()
             arrived += count
-            if usual is None:  # too little history to call it late
+            if allowed is None:  # too little history to call it late
                 continue
             weight += count
-            fresh += count * min(1.0, usual / max(age, 1e-9))
-            if age > usual:
+            fresh += count * min(1.0, allowed / max(age, 1e-9))
+            if age > allowed:
                 span = max(60.0, now_s - age - max(since, min(stream.counts)))
-                missing += count / span * min(age - usual, now_s - since)
+                missing += count / span * min(age - allowed, now_s - since)
                 if source not in late or late[source].age_s > age:
-                    late[source] = Late(source, age, usual)
+                    late[source] = Late(source, age, allowed)
             else:
                 marks.append(stream.newest_us)
         newest = max(s.newest_us for _, s, _ in chosen)
         mark = min(marks, default=newest)
+        usual = [t for _, stream, _ in chosen if (t := stream.tolerance_s()) is not None]
         on_time = {
             s for s, stream, _ in chosen if (t := stream.tolerance_s()) is None or now_s - stream.newest_us / US <= t
         }
@@ -196,6 +198,7 @@ class Sources:
         return Trust(
             watermark=datetime.fromtimestamp(min(mark / US, now_s), UTC),
             age_s=max(0.0, now_s - newest / US),
+            usual_s=min(usual, default=None),
             freshness=fresh / weight if weight else None,
             completeness=arrived / total if total else None,
             reporting=len(on_time),

@@ -114,6 +114,8 @@ def kpi(a: Answered) -> dict[str, Any]:
     total = result.totals[metric.name]
     change, kind = change_of(metric, total.value, total.previous)
     skip = _whole_buckets(result)
+    # a sparkline has no room to say that its last bucket is not over; only a reading is whole at once
+    end = -1 if result.partial_last and metric.aggregate != "last" and result.table.num_rows > skip + 2 else None
     return {
         "head": {
             **about(metric),
@@ -123,7 +125,7 @@ def kpi(a: Answered) -> dict[str, Any]:
             "change": change,
             "change_kind": kind,
         },
-        "columns": {"t": ms(result.table["time"])[skip:], "v": values(result, metric.name, skip)},
+        "columns": {"t": ms(result.table["time"])[skip:end], "v": values(result, metric.name)[skip:end]},
     }
 
 

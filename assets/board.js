@@ -4,7 +4,7 @@
 import { h, icon, mark, say } from "./dom.js"
 import * as format from "./format.js"
 import { Scope } from "./scope.js"
-import { LATE_S, TileView, command } from "./tile.js"
+import { TileView, command, isLate } from "./tile.js"
 import { tips } from "./tips.js"
 
 const DELAYED_MS = 3_000 // a frame comes every second, even when nothing changed
@@ -212,7 +212,7 @@ class BoardView {
 
   #heartbeat() {
     const silent = Date.now() - this.heard
-    const age = this.age(this.board?.watermark)
+    const age = this.age(this.board?.newest)
     const name = this.connection.name === "closed" ? "closed"
       : this.refused ? "refused"
       : !this.board ? (this.connection.name === "reconnecting" ? "reconnecting" : "loading")
@@ -221,7 +221,7 @@ class BoardView {
       : silent > DELAYED_MS ? "delayed"
       : this.connection.name === "reconnecting" ? "reconnecting" : "live"
     const old = name === "stale" || name === "delayed" ? Math.max(age ?? 0, silent / 1000) : age
-    const status = { name, age: old, late: old !== null && old > LATE_S, waiting: this.waiting, connection: this.connection }
+    const status = { name, age: old, late: isLate(old, this.board?.usual_s), waiting: this.waiting, connection: this.connection }
     const changed = this.status?.name !== name
     this.status = status
     mark(this.element, "data-state", name)

@@ -5,7 +5,11 @@ import { FIGURES, Figure, legend } from "./figures.js"
 import * as format from "./format.js"
 import { TILES, confidence, ring } from "./tiles.js"
 
-export const LATE_S = 15 // data older than this shows its age on the tile
+const LATE_S = 15 // where a rhythm is not known yet, data older than this is late
+const SOON_S = 5 // nothing younger is called late
+
+/** Whether data of this age is late against the rhythm of its own source (the age that 99 % of its gaps stay under). */
+export const isLate = (age, usual) => age !== null && age > (typeof usual === "number" ? Math.max(SOON_S, 2 * usual) : LATE_S)
 const HOLD_MS = 20_000 // a resting pointer holds a chart no longer than this
 
 export class TileView {
@@ -122,9 +126,9 @@ export class TileView {
   /** Its age when old, in place of a confidence that was true then; and what waits while it is held. */
   aged(status) {
     if (!status) return
-    const age = this.view.age(this.head?.watermark ?? this.view.board?.watermark)
+    const age = this.view.age(this.head?.newest ?? null)
     const stale = status.name === "stale" || status.name === "closed"
-    const late = this.head && age !== null && age > LATE_S && status.name !== "paused"
+    const late = this.head && isLate(age, this.head.usual_s) && status.name !== "paused"
     const old = Boolean(this.head) && (stale || late)
     this.old.hidden = !old
     mark(this.element, "data-old", old ? (stale ? "stale" : "late") : null)

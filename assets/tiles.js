@@ -191,7 +191,7 @@ function changes(tile, body, board) {
           ? h("b", { class: part.tone && part.tone !== "none" ? part.tone : null }, part.t) : part.t)),
         item.shares?.length ? shares(item) : null,
         h("div.meta", {}, ring(item.confidence), confidence(item.confidence),
-          [typeof item.n === "number" ? ` · ${format.text(item.n)} rows` : "", item.note ? ` · ${item.note}` : ""].join("")))))
+          item.note ? ` · ${item.note}` : ""))))
     },
   }
 }

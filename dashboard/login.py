@@ -15,11 +15,11 @@ from bokeh.util.token import get_token_payload
 from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 
+from analytics.api.doorman import COOKIE
 from analytics.errors import Forbidden, PlumblineError
 from analytics.rights import Principal
 from dashboard.assets import Assets
 
-COOKIE = "plumbline_session"
 COOKIE_DAYS = 30
 CLAIM = "plumbline_key"
 MAX_KEY_CHARS = 256

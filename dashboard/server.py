@@ -33,6 +33,8 @@ def build_server(
 ) -> Any:
     """A Bokeh server, not yet started. `routes` are the API's; `assets` is the project's assets directory."""
     files = Assets(assets)
+    # warns of the "*" below, which Auth makes strict
+    logging.getLogger("bokeh.server.util").setLevel(logging.ERROR)
     auth = Auth(keys, secure=settings.secure_cookie, origins=settings.origin)
     site = Site(files, auth, workspace, check_window=lambda text: window.parse(text, "now-1h"))
     return get_server(
@@ -42,7 +44,12 @@ def build_server(
         start=False,
         location=False,
         auth_provider=auth,
-        extra_patterns=[*site.routes(), *login.routes(auth, files), *docs.routes(auth, files, assets / "docs"), *routes],
+        extra_patterns=[
+            *site.routes(),
+            *login.routes(auth, files),
+            *docs.routes(auth, files, assets / "docs"),
+            *routes,
+        ],
         websocket_origin=["*"],  # Auth checks the Origin of every upgrade itself, whatever the port
         include_headers=[],
         include_cookies=[],

@@ -81,7 +81,12 @@ class Running:
     def start(self) -> Running:
         command = [sys.executable, "app.py", "serve", "--data", str(self.data), "--port", str(self.port), *self.flags]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"PYTHONWARNINGS": "default"}
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"PYTHONWARNINGS": "default"},
         )
         assert self.process.stdout is not None
         said = []
@@ -103,12 +108,25 @@ class Running:
         return self._key
 
     def create_key(self, name: str, scopes: str, *flags: str) -> str:
-        command = [sys.executable, "app.py", "keys", "create", "--data", str(self.data), "--name", name, "--scopes", scopes]
+        command = [
+            sys.executable,
+            "app.py",
+            "keys",
+            "create",
+            "--data",
+            str(self.data),
+            "--name",
+            name,
+            "--scopes",
+            scopes,
+        ]
         return subprocess.run([*command, *flags], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
     def post(self, events: list[dict[str, Any]]) -> dict[str, Any]:
         status, _, body = request(
-            f"{self.url}/api/ingest/events", json.dumps(events).encode(), {"X-API-Key": self.key, "Content-Type": "application/json"}
+            f"{self.url}/api/ingest/events",
+            json.dumps(events).encode(),
+            {"X-API-Key": self.key, "Content-Type": "application/json"},
         )
         assert status == 200, body
         found: dict[str, Any] = json.loads(body)

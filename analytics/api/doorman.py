@@ -27,7 +27,7 @@ class Doorman:
         if key := self.key_in(request):
             return self._keys.verify(key, request.remote_ip)
         cookie = request.cookies.get(COOKIE)
-        principal = self._keys.session(cookie.value) if cookie else None
+        principal = self._keys.session(cookie.value, request.remote_ip) if cookie else None
         if principal is None:
             raise Unauthorized(
                 "this needs an API key", hint="send it as `X-API-Key: KEY` or `Authorization: Bearer KEY`, or sign in"

@@ -8,6 +8,7 @@ may overtake each other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import secrets
@@ -22,7 +23,6 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from analytics import messages
 from analytics.api.doorman import Doorman
 from analytics.errors import PlumblineError, RateLimited, ValidationError
-from analytics.rights import Principal
 from analytics.messages import (
     ErrorReply,
     Message,
@@ -35,6 +35,7 @@ from analytics.messages import (
     Unsubscribed,
     Welcome,
 )
+from analytics.rights import Principal
 from analytics.service import Service, faced
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,12 @@ class Sockets:
 
     def __init__(self) -> None:
         self.open: set[AnalyticsSocket] = set()
+        self._emptied = asyncio.Event()
+
+    def left(self, socket: AnalyticsSocket) -> None:
+        self.open.discard(socket)
+        if not self.open:
+            self._emptied.set()
 
     async def drain(self, reconnect_after_ms: int = 1000, grace_s: float = 2.0) -> None:
         """Tell everyone, close with 4001, and wait until they are gone or the grace is over."""
@@ -70,9 +77,10 @@ class Sockets:
             if socket.selected_subprotocol == V1:
                 socket.send(going)
             socket.close(DRAIN, "draining")
-        deadline = time.monotonic() + grace_s
-        while self.open and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+        if self.open:
+            self._emptied.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), grace_s)
 
 
 class Bucket:
@@ -198,20 +206,22 @@ class AnalyticsSocket(WebSocketHandler):
         try:
             match request:
                 case Ping():
-                    self._reply(Pong(id=request.id, at=int(time.time() * 1000)))
+                    self._reply(Pong(id=_answering(request.id), at=int(time.time() * 1000)))
                 case Subscribe():
                     await self._subscribe(request)
                 case Unsubscribe():
                     leave = self.subscriptions.pop(request.sub, None)
                     if leave is not None:
                         leave()
-                    self._reply(Unsubscribed(id=request.id, sub=request.sub))
+                    self._reply(Unsubscribed(id=_answering(request.id), sub=request.sub))
                 case _:
                     self._reply(await self.service.answer(self.principal, request))
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self._reply(ErrorReply(id=request.id, error=faced(error).body(), sub=getattr(request, "sub", None)))
+            self._reply(
+                ErrorReply(id=_answering(request.id), error=faced(error).body(), sub=getattr(request, "sub", None))
+            )
 
     async def _subscribe(self, message: Subscribe) -> None:
         if message.sub in self.subscriptions:
@@ -222,7 +232,7 @@ class AnalyticsSocket(WebSocketHandler):
         epoch = self.service.hub.epoch
 
         def ready(seq: int) -> None:
-            self._reply(Subscribed(id=message.id, sub=message.sub, epoch=epoch, seq=seq, recovered=False))
+            self._reply(Subscribed(id=_answering(message.id), sub=message.sub, epoch=epoch, seq=seq, recovered=False))
 
         try:
             self.subscriptions[message.sub] = await self.service.subscribe(self.principal, message, self, ready)
@@ -237,8 +247,8 @@ class AnalyticsSocket(WebSocketHandler):
         connection = self.ws_connection
         if connection is None or connection.is_closing():
             return True  # nobody is there to miss it
-        buffered = len(connection.stream._write_buffer)
-        if buffered > self.limits.buffer_bytes:
+        stream = connection.stream
+        if stream is not None and len(stream._write_buffer) > self.limits.buffer_bytes:
             return False
         try:
             future = self.write_message(data, binary=False)
@@ -251,7 +261,7 @@ class AnalyticsSocket(WebSocketHandler):
         self.send(messages.encode(message))
 
     def _refuse(self, error: PlumblineError, id: str | int | None = None) -> None:
-        self._reply(ErrorReply(id=id, error=error.body()))
+        self._reply(ErrorReply(id=_answering(id), error=error.body()))
         self._refused += 1
         if self._refused >= ABUSE:
             self.close(FLOOD, "too many refused messages")
@@ -259,7 +269,7 @@ class AnalyticsSocket(WebSocketHandler):
     # the end
 
     def on_close(self) -> None:
-        self.sockets.open.discard(self)
+        self.sockets.left(self)
         for leave in self.subscriptions.values():
             if leave is not None:
                 leave()
@@ -272,6 +282,10 @@ class AnalyticsSocket(WebSocketHandler):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _answering(id: str | int | None) -> str | int | msgspec.UnsetType:
+    return msgspec.UNSET if id is None else id
 
 
 def _looked_at(future: asyncio.Future[None]) -> None:

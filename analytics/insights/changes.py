@@ -131,7 +131,7 @@ def changes(
                 shares=[{"label": cause["value"], "share": max(0.0, min(1.0, cause["share"]))}]
                 if cause and cause.get("share") is not None
                 else [],
-                note=f"{total.n:,} {_rows(metric)}",
+                note=f"from {total.n:,} {_rows(metric, metrics)}",
             )
         )
     return sorted(found, key=lambda i: -i.weight)[:most]
@@ -156,8 +156,15 @@ def late_sources(trust: Trust, *, most: int = 2) -> list[Insight]:
     ]
 
 
-def _rows(metric: Metric) -> str:
-    return str(metric.where.get("kind", "event")) + " events"
+NOUNS = {"flow": "flows", "model": "model calls", "tool": "tool calls", "agent": "agent runs", "resource": "readings"}
+
+
+def _rows(metric: Metric, metrics: Mapping[str, Metric]) -> str:
+    """What the n of a metric counts, as people call it."""
+    if metric.denominator:
+        return _rows(metrics[metric.denominator], metrics)
+    kind = metric.where.get("kind")
+    return NOUNS.get(kind, "events") if isinstance(kind, str) else "events"
 
 
 def _cause(metric: Metric, total: Total, groups: Mapping[str, Result]) -> dict[str, Any] | None:

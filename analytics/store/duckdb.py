@@ -137,6 +137,7 @@ class DuckDBStore:
             "autoload_known_extensions": False,
             "memory_limit": self._memory_limit,
             "threads": self._threads,
+            "temp_directory": str(self._path.parent / "spill") if self._path else "",  # never the working directory
             "checkpoint_threshold": "1TB",  # never inside a commit: the writer checkpoints between them
         }
         if self._path:

@@ -156,7 +156,9 @@ async def test_a_key_bound_to_a_domain_sees_only_that(served: Served) -> None:
 async def test_the_catalogue_lists_what_is_declared(served: Served) -> None:
     metrics = {m["name"]: m for m in json.loads((await served.get("/api/metrics"))[2])}
     needed = {"flows", "errors", "error_rate", "duration_p50", "duration_p95", "tokens", "spend", "model_calls"}
-    assert needed | {"tool_calls", "tool_error_rate", "agents_active", "cpu", "memory", "disk", "network"} <= set(metrics)
+    assert needed | {"tool_calls", "tool_error_rate", "agents_active", "cpu", "memory", "disk", "network"} <= set(
+        metrics
+    )
     assert all(m["description"] for m in metrics.values())
     assert {b["name"] for b in json.loads((await served.get("/api/boards"))[2])} == {"overview", "resources"}
 
@@ -164,7 +166,11 @@ async def test_the_catalogue_lists_what_is_declared(served: Served) -> None:
 async def test_metric_points_keep_what_exact_totals_will_need(served: Served) -> None:
     nanos = int(datetime.now(UTC).timestamp() * 1e9)
     point = {"asInt": "41", "startTimeUnixNano": str(nanos - 60 * 10**9), "timeUnixNano": str(nanos)}
-    total = {"name": "requests", "unit": "1", "sum": {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [point]}}
+    total = {
+        "name": "requests",
+        "unit": "1",
+        "sum": {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [point]},
+    }
     body = {"resourceMetrics": [{"resource": {"attributes": []}, "scopeMetrics": [{"scope": {}, "metrics": [total]}]}]}
     status, reply = await served.post("/v1/metrics", body)
     assert (status, reply) == (200, {})
@@ -178,7 +184,10 @@ async def test_metric_points_keep_what_exact_totals_will_need(served: Served) ->
 async def test_otlp_partial_success_says_how_many_and_why(served: Served) -> None:
     nanos = str(int(datetime.now(UTC).timestamp() * 1e9))
     good = {"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331", "name": "run"}
-    spans = [good | {"startTimeUnixNano": nanos, "endTimeUnixNano": nanos}, {"name": "no identity", "endTimeUnixNano": nanos}]
+    spans = [
+        good | {"startTimeUnixNano": nanos, "endTimeUnixNano": nanos},
+        {"name": "no identity", "endTimeUnixNano": nanos},
+    ]
     status, reply = await served.post("/v1/traces", {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]})
     assert status == 200
     assert reply["partialSuccess"]["rejectedSpans"] == "1"

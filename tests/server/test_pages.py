@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import http.client
 import re
+import zlib
 from urllib.parse import quote, urlsplit
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin, Subprotocol
 
 from tests.conftest import Served
 
@@ -101,7 +104,7 @@ async def test_a_revoked_key_closes_its_pages(served: Served) -> None:
 
 async def test_the_page_copies_no_header_and_no_cookie(served: Served) -> None:
     cookie = await signed_in(served)
-    status, headers, page = await ask(served, "GET", "/overview", Cookie=cookie, X_Canary="canary-header")
+    status, _, page = await ask(served, "GET", "/overview", Cookie=cookie, X_Canary="canary-header")
     assert status == 200
     assert cookie.split("=", 1)[1] not in page
     assert "canary-header" not in page
@@ -109,9 +112,6 @@ async def test_the_page_copies_no_header_and_no_cookie(served: Served) -> None:
     assert hosts == set()
     token = re.search(r'"token":\s*"([^"]+)"', page)
     assert token
-    import base64
-    import zlib
-
     for part in token[1].split("."):
         decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
         assert b"canary-header" not in decoded
@@ -122,7 +122,10 @@ async def test_the_page_copies_no_header_and_no_cookie(served: Served) -> None:
 async def bokeh_socket(served: Served, token: str, cookie: str, origin: str) -> None:
     url = served.url.replace("http", "ws") + "/overview/ws"
     async with connect(
-        url, additional_headers={"Cookie": cookie}, origin=origin, subprotocols=["bokeh", token]  # type: ignore[list-item, arg-type]
+        url,
+        additional_headers={"Cookie": cookie},
+        origin=Origin(origin),
+        subprotocols=[Subprotocol("bokeh"), Subprotocol(token)],
     ) as socket:
         await asyncio.wait_for(socket.recv(), 5)
 
@@ -143,8 +146,8 @@ async def test_a_session_opens_only_for_its_owner_and_its_own_page(served: Serve
 
 async def test_the_feed_checks_the_origin_of_a_cookie(served: Served) -> None:
     cookie = await signed_in(served)
-    async with connect(served.socket_url, additional_headers={"Cookie": cookie}, origin=served.url):  # type: ignore[arg-type]
+    async with connect(served.socket_url, additional_headers={"Cookie": cookie}, origin=Origin(served.url)):
         pass
     with pytest.raises(InvalidStatus) as refused:
-        await connect(served.socket_url, additional_headers={"Cookie": cookie}, origin="http://evil.example")  # type: ignore[arg-type]
+        await connect(served.socket_url, additional_headers={"Cookie": cookie}, origin=Origin("http://evil.example"))
     assert refused.value.response.status_code == 403

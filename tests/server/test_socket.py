@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
 from tests.conftest import Served, flow, until
 
@@ -17,12 +19,12 @@ def key_of(served: Served) -> dict[str, str]:
     return {"X-API-Key": served.key}
 
 
-async def say(socket: ClientConnection, **message: object) -> dict:
+async def say(socket: ClientConnection, **message: object) -> dict[str, Any]:
     await socket.send(json.dumps(message))
     return await hear(socket)
 
 
-async def hear(socket: ClientConnection) -> dict:
+async def hear(socket: ClientConnection) -> dict[str, Any]:
     return json.loads(await asyncio.wait_for(socket.recv(), 10))
 
 
@@ -147,10 +149,14 @@ async def test_a_bad_message_gets_an_error_and_the_socket_lives(served: Served, 
 
 async def test_repeated_abuse_closes_the_socket(served: Served) -> None:
     async with connect(served.socket_url, additional_headers=key_of(served)) as socket:
-        with pytest.raises(ConnectionClosed) as closed:
+
+        async def abuse() -> None:
             for _ in range(200):
                 await socket.send("nonsense")
                 await hear(socket)
+
+        with pytest.raises(ConnectionClosed) as closed:
+            await abuse()
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4029
 
@@ -159,7 +165,9 @@ async def test_repeated_abuse_closes_the_socket(served: Served) -> None:
 
 
 async def v1(served: Served) -> ClientConnection:
-    socket = await connect(served.socket_url, additional_headers=key_of(served), subprotocols=["analytics.v1"])
+    socket = await connect(
+        served.socket_url, additional_headers=key_of(served), subprotocols=[Subprotocol("analytics.v1")]
+    )
     welcome = await hear(socket)
     assert welcome["type"] == "welcome"
     assert welcome["v"] == 1
