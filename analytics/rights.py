@@ -10,6 +10,7 @@ import msgspec
 
 from analytics.errors import Forbidden, ValidationError, unknown
 
+COOKIE = "plumbline_session"  # carries a login: an opaque token, HttpOnly
 SCOPES = {
     "read": "ask and subscribe",
     "ingest": "send events",

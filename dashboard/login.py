@@ -15,9 +15,8 @@ from bokeh.util.token import get_token_payload
 from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 
-from analytics.api.doorman import COOKIE
 from analytics.errors import Forbidden, PlumblineError
-from analytics.rights import Principal
+from analytics.rights import COOKIE, Principal
 from dashboard.assets import Assets
 
 COOKIE_DAYS = 30
@@ -42,6 +41,7 @@ class Keys(Protocol):
     def session(self, token: str, address: str | None = None) -> Principal | None: ...
     def close_session(self, token: str) -> None: ...
     def redeem(self, token: str) -> str | None: ...
+    def secret(self, name: str) -> bytes: ...
 
 
 class Auth(AuthProvider):

@@ -11,12 +11,11 @@ from panel.io.server import get_server
 from tornado.web import RequestHandler
 
 from analytics import window
-from analytics.keys import Keys
 from analytics.settings import Settings
 from analytics.workspace import Workspace
 from dashboard import docs, login
 from dashboard.assets import Assets
-from dashboard.login import Auth
+from dashboard.login import Auth, Keys
 from dashboard.pages import Site
 
 log = logging.getLogger(__name__)

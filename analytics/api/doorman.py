@@ -9,9 +9,8 @@ from tornado.httputil import HTTPServerRequest
 
 from analytics.errors import Forbidden, Unauthorized
 from analytics.keys import Keys
-from analytics.rights import Principal
+from analytics.rights import COOKIE, Principal
 
-COOKIE = "plumbline_session"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 

@@ -83,3 +83,29 @@ def page(chromium: Browser, mock: Mock) -> Iterator[Page]:
     page.on("console", heard)
     yield page
     context.close()
+
+
+@pytest.fixture
+def visitor(chromium: Browser) -> Iterator["Visitor"]:
+    """A fresh visitor of a real server."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 1000}, timezone_id="UTC", reduced_motion="reduce")
+    yield Visitor(context.new_page())
+    context.close()
+
+
+class Visitor:
+    """A page, the addresses it asked for and the errors it met."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+
+    def sign_in(self, url: str, key: str, path: str = "/overview") -> None:
+        self.page.goto(url + path)
+        self.page.fill("#key", key)
+        self.page.click("button.primary")
+        self.page.wait_for_url("**" + path)

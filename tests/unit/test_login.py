@@ -8,8 +8,7 @@ import pytest
 from bokeh.util.token import generate_jwt_token
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from analytics.api.doorman import COOKIE
-from analytics.rights import Principal
+from analytics.rights import COOKIE, Principal
 from dashboard.login import CLAIM, Auth, local_path, owns_token
 
 ANNA = Principal(key_id="anna", name="Anna", scopes=frozenset({"read"}))

@@ -1,0 +1,110 @@
+"""`python -m tests.browser.screenshots`: the pictures of the documentation, taken anew from a running demo."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from tests.browser.chromium import find
+from tests.browser.conftest import FLAGS
+from tests.conftest import ROOT, Running
+
+IMAGES = ROOT / "assets/docs/images"
+SETTLED = """() => document.querySelector("main").dataset.state === "live"
+  && document.querySelectorAll(".tile").length > 0
+  && !document.querySelector(".tile[data-state=loading]")
+  && document.querySelectorAll(".figure").length === document.querySelectorAll(".figure > :not(.cross)").length"""
+FIGURES_MS = 1500  # charts fade in, and the first frames after a page load still move the axes
+
+
+class Shot(NamedTuple):
+    """One picture: its name, the page, the colours, the window's size, whether somebody is signed in."""
+
+    name: str
+    path: str
+    theme: str
+    size: tuple[int, int] = (1440, 1000)
+    signed_in: bool = True
+
+
+SHOTS = (
+    Shot("overview-light", "/overview", "light"),
+    Shot("overview-dark", "/overview", "dark"),
+    Shot("resources-dark", "/resources", "dark"),
+    Shot("overview-narrow", "/overview", "light", (400, 900)),
+    Shot("login", "/login", "light", (900, 640), signed_in=False),
+)
+
+
+def main() -> None:
+    """Write every picture of SHOTS to assets/docs/images."""
+    path = find()
+    assert path, "no Chromium: python tests/browser/chromium.py gets one"
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = Running(Path(folder), "--demo").start()
+        try:
+            history_sent(server)
+            browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+            cookies = signed_in(browser, server)
+            for shot in SHOTS:
+                target = IMAGES / f"{shot.name}.png"
+                target.write_bytes(small(taken(browser, server, shot, cookies)))
+                print(f"{target.relative_to(ROOT)}  {target.stat().st_size / 1024:,.0f} KiB")
+            browser.close()
+        finally:
+            server.stop()
+
+
+def history_sent(server: Running) -> None:
+    """Wait for the demo fleet to have told its past."""
+    assert server.process is not None
+    assert server.process.stdout is not None
+    if not any("history sent" in line for line in server.process.stdout):
+        raise AssertionError("the demo fleet ended before its history was sent")
+
+
+def signed_in(browser: Browser, server: Running) -> BrowserContext:
+    """A context that opened the printed link; the others get its cookies."""
+    context = browser.new_context()
+    context.new_page().goto(server.link)
+    return context
+
+
+def taken(browser: Browser, server: Running, shot: Shot, visitor: BrowserContext) -> bytes:
+    """One picture, once the board is live and every tile has drawn itself."""
+    width, height = shot.size
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if shot.theme == "dark" else "light",
+        timezone_id="UTC",
+        reduced_motion="reduce",
+    )
+    if shot.signed_in:
+        context.add_cookies(visitor.cookies())  # type: ignore[arg-type]  # the cookies it gives are those it takes
+    page = context.new_page()
+    page.goto(server.url + shot.path)
+    if shot.signed_in:
+        page.wait_for_function(SETTLED, timeout=60_000)
+        page.wait_for_timeout(FIGURES_MS)
+    page.evaluate("document.fonts.ready")
+    picture = page.screenshot()
+    context.close()
+    return picture
+
+
+def small(picture: bytes) -> bytes:
+    """The same picture in 256 colours of its own: a third of the bytes, and no eye sees it."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    packed = io.BytesIO()
+    image.quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+    return packed.getvalue()
+
+
+if __name__ == "__main__":
+    main()
