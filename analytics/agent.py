@@ -32,7 +32,7 @@ from analytics.query import Filter, Query, Result, Total
 from analytics.sources import Sources, Trust
 from analytics.store.base import Store
 from analytics.tiles import TILES, Answered, Ask, ms
-from analytics.workspace import Board, Metric, Tile, Workspace
+from analytics.workspace import Board, Metric, Tile, Workspace, layout
 
 FLOW_METRICS = ("flows", "errors", "error_rate", "duration_p50", "duration_p95", "tokens", "spend", "model_calls",
                 "tool_calls", "tool_error_rate", "agents_active")  # fmt: skip
@@ -286,7 +286,11 @@ class AnalyticsAgent:
         else:
             build = TILES[tile.type].build
             assert build is not None
-            payload = build(Answered(tile=tile, workspace=ctx.workspace, results=results, confidence=confidence))
+            late = self._trust(ctx, main, tile.metrics[0] if tile.metrics else None).late
+            told = Answered(
+                tile=tile, workspace=ctx.workspace, results=results, confidence=confidence, late=late, now=ctx.now
+            )
+            payload = build(told)
         metric = tile.metrics[0] if tile.metrics else None
         trust = self._trust(ctx, main, metric)
         head = payload["head"]
@@ -311,12 +315,19 @@ class AnalyticsAgent:
         found = changed.late_sources(self._trust(ctx, main, tile.metrics[0])) + found
         label = windows.describe(ctx.base.window)[1]
         watched = ", ".join(ctx.workspace.metrics[m].title or m for m in tile.metrics)
+        compared = main.previous is not None and any(t.n_previous for t in totals.values())
+        quiet = f"Nothing moved beyond chance. Watching {watched}."
+        if not compared:
+            quiet = f"There is no {label} to compare with yet." if main.previous else "Comparison is off."
         head = {
             "since": label,
             "items": [i.item() for i in found],
-            "quiet": f"Nothing moved beyond chance against the {label}. Watching {watched}.",
+            "quiet": quiet,
+            "compared": compared,
             "n": main.rows,
         }
+        if not compared and not found:
+            head |= {"confidence": None, "parts": trusting.NOTHING.parts()}
         return {"head": head, "columns": {}}, found
 
     def _board_fields(
@@ -331,6 +342,7 @@ class AnalyticsAgent:
         executed = _executed(shown, ctx.base.window.tz) if shown else {"window": None, "partial": None}
         return {
             "board": board.name,
+            "layout": layout(board, ctx.workspace),
             "title": board.title,
             "description": board.description,
             "file": board.file,

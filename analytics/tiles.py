@@ -7,6 +7,7 @@ Columns hold times in ms since the epoch and null for unknown.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -15,10 +16,13 @@ import pyarrow as pa
 from analytics.insights.changes import change_of
 from analytics.insights.confidence import Confidence
 from analytics.query import Filter, Query, Result, Total
+from analytics.sources import Late
 from analytics.workspace import Metric, Tile, Workspace
 
 MAX_SERIES = 6
 CAUSE_GROUPS = 20
+MAX_ANNOTATIONS = 20
+ANNOTATION = (("kind", ("event",)), ("resource", ("annotation",)))
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +64,8 @@ class Answered(msgspec.Struct, kw_only=True):
     workspace: Workspace
     results: Mapping[str, Result]  # role -> result
     confidence: Callable[[str, Total], Confidence]  # metric name, its total
+    late: tuple[Late, ...] = ()
+    now: datetime
 
     @property
     def metric(self) -> Metric:
@@ -72,6 +78,12 @@ def where_of(tile: Tile) -> tuple[tuple[str, tuple[Any, ...]], ...]:
 
 def _series(tile: Tile) -> list[Ask]:
     return [Ask(role="main", metrics=tile.metrics, grain=True, where=where_of(tile))]
+
+
+def _line(tile: Tile) -> list[Ask]:
+    columns = ("event_id", "time", "name", "status")
+    marked = Ask(role="annotations", compare=False, limit=MAX_ANNOTATIONS, where=ANNOTATION, select=columns)
+    return [*_series(tile), marked]
 
 
 def _ranked(tile: Tile) -> list[Ask]:
@@ -147,10 +159,27 @@ def line(a: Answered) -> dict[str, Any]:
             "start": times[0] if times else _ms(result.period.start),
             "end": _ms(result.period.end),
             "grain_ms": int((result.grain_s or 0) * 1000),
-            "annotations": [],
+            "annotations": marks_on(a),
         },
         "columns": columns,
     }
+
+
+def marks_on(a: Answered) -> list[dict[str, Any]]:
+    """What senders marked (events of the resource `annotation`) and where a source fell silent."""
+    marks = a.results["annotations"].table
+    found = [
+        {"t": t, "text": str(name)[:80], "tone": "bad" if status == "error" else "none"}
+        for t, name, status in zip(
+            ms(marks["time"]), marks["name"].to_pylist(), marks["status"].to_pylist(), strict=True
+        )
+        if name
+    ]
+    silent = [
+        {"t": _ms(a.now) - int(x.age_s * 1000), "text": f"{x.source or 'a source'} silent", "tone": "bad"}
+        for x in a.late
+    ]
+    return sorted(found + silent, key=lambda m: m["t"] or 0)
 
 
 def bars(a: Answered) -> dict[str, Any]:
@@ -278,7 +307,7 @@ class TileType(msgspec.Struct, frozen=True):
 
 TILES: dict[str, TileType] = {
     "kpi": TileType(_series, kpi),
-    "line": TileType(_series, line),
+    "line": TileType(_line, line),
     "bars": TileType(_ranked, bars),
     "heatmap": TileType(_binned, heatmap),
     "table": TileType(_ranked, table),

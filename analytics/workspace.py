@@ -105,6 +105,12 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     boards: dict[str, Board]
 
 
+def layout(board: Board, workspace: Workspace) -> str:
+    """A fingerprint of all that is drawn of a board before data: an open page whose own differs loads again."""
+    metrics = [workspace.metrics[name] for tile in board.tiles for name in tile.metrics]
+    return hashlib.sha256(msgspec.json.encode([board, metrics], order="deterministic")).hexdigest()[:16]
+
+
 class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong in a workspace file. `line` counts from 1."""
 

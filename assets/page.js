@@ -33,7 +33,7 @@ async function start() {
   scope.on((state, patch) => { if (patch.theme) themed(patch.theme) }) // first, so that all after it see the new theme
   const bar = controls(document.body, scope, { home: page.home })
   const spec = await (await fetch(page.specs[theme])).json()
-  const board = mount(document.querySelector("main"), spec, feed, { scope, bokeh, status: bar.status, data: (data) => { bar.data(data); restarted() } })
+  const board = mount(document.querySelector("main"), spec, feed, { scope, bokeh, status: bar.status, data: (data) => { bar.data(data); restarted(); redrawn(spec, data) } })
   globalThis.Plumbline.board = board
   // the board stands without a session; the session follows when the charts are drawn
   await bokeh
@@ -58,6 +58,16 @@ function restarted() {
     sessionStorage.setItem("plumbline.reload", JSON.stringify([feed.epoch, Date.now()]))
   } catch { return }
   feed.restarted = false
+  location.reload()
+}
+
+/** The workspace draws this board differently now: load again, at most once per change. */
+function redrawn(spec, data) {
+  if (!data.layout || data.layout === spec.layout) return
+  try {
+    if (sessionStorage.getItem("plumbline.layout") === data.layout) return
+    sessionStorage.setItem("plumbline.layout", data.layout)
+  } catch { return }
   location.reload()
 }
 

@@ -176,13 +176,16 @@ function status(cell, word) {
 
 function changes(tile, body, board) {
   const list = h("div.changes")
-  const quiet = h("p.quiet", {}, icon("check"), "Nothing changed beyond what chance explains.")
+  const sentence = h("span")
+  const quiet = h("p.quiet", {}, icon("check"), sentence)
   body.append(list, quiet)
   let shown = ""
   return {
     update(head) {
       const items = head.items ?? []
       quiet.hidden = items.length > 0
+      say(sentence, head.quiet ?? "")
+      quiet.firstElementChild.style.display = head.compared === false ? "none" : ""
       const now = JSON.stringify(items)
       if (now === shown) return
       shown = now

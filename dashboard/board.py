@@ -17,7 +17,7 @@ import param
 from bokeh.embed import json_item
 
 from analytics.workspace import Board as BoardDeclaration
-from analytics.workspace import Tile, Workspace
+from analytics.workspace import Tile, Workspace, layout
 from dashboard.charts import CHARTS, MAX_SERIES, series_role
 from dashboard.theme import PALETTES
 
@@ -66,6 +66,7 @@ def describe(board: BoardDeclaration, workspace: Workspace, theme: str) -> dict[
     """A board as plain data; see `describe_tile` for its tiles."""
     return {
         "board": board.name,
+        "layout": layout(board, workspace),
         "title": board.title,
         "description": board.description,
         "window": board.window,

@@ -38,6 +38,13 @@ class Incident(NamedTuple):
     metric: str
     cause: str
 
+    @property
+    def change(self) -> str | None:
+        """What somebody had just changed and noted; the other kinds come by themselves."""
+        if self.kind == "slow_tool":
+            return f"new {self.where['tool']} release"
+        return f"new {self.where['agent']} prompt" if self.kind == "cost_runaway" else None
+
     def active(self, at: datetime) -> bool:
         return self.start <= at < self.end
 

@@ -85,6 +85,7 @@ class World:
             sent += Flow(self._fleet, number, start, pace, trouble).play()
         if second % QUOTA_EVERY_S == 0:
             sent += self._quota(second)
+        sent += [_marked(i) for i in incidents if i.change and int(i.start.timestamp()) == second]
         silences = [i for i in incidents if i.kind in ("exporter_delayed", "exporter_lost")]
         return _exported(sent, silences) if silences else sent
 
@@ -110,6 +111,14 @@ class World:
             event = {"time": time, "event_id": event_id, "name": f"quota.tokens.{name}", "value": round(value)}
             sent.append((second * 1_000_000, event_id, event | common))
         return sent
+
+
+def _marked(incident: Incident) -> Sent:
+    """The note that whoever made the change left: an annotation."""
+    start = _us(incident.start)
+    event_id = f"annotation:{incident.kind}:{start}"
+    event = {"time": rfc3339(start), "event_id": event_id, "kind": "event", "resource": "annotation"}
+    return start, event_id, event | {"name": incident.change, "source": next(iter(SOURCES))}
 
 
 def _exported(sent: list[Sent], silences: list[Incident]) -> list[Sent]:

@@ -86,7 +86,7 @@ def page(chromium: Browser, mock: Mock) -> Iterator[Page]:
 
 
 @pytest.fixture
-def visitor(chromium: Browser) -> Iterator["Visitor"]:
+def visitor(chromium: Browser) -> Iterator[Visitor]:
     """A fresh visitor of a real server."""
     context = chromium.new_context(viewport={"width": 1440, "height": 1000}, timezone_id="UTC", reduced_motion="reduce")
     yield Visitor(context.new_page())

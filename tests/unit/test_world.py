@@ -121,7 +121,7 @@ def test_events_nest(world: World, history: list[Row]) -> None:
     for row in matching(history, kind="flow"):
         assert "parent_id" not in row
     for row in history:
-        if row["kind"] in ("flow", "resource"):
+        if row["kind"] in ("flow", "resource", "event"):
             continue
         parent = by_id.get(row["parent_id"])
         if parent is None:  # ended after the window, or was lost with its exporter
@@ -132,6 +132,12 @@ def test_events_nest(world: World, history: list[Row]) -> None:
         assert parent["kind"] in ("flow", "agent")
         assert parent["start_time"] <= row["start_time"] <= row["time"] <= parent["time"]
         assert all(parent[key] == row[key] for key in ("flow_id", "source", "domain", "user"))
+
+
+def test_a_change_that_starts_an_incident_is_marked(world: World, history: list[Row]) -> None:
+    marks = [row for row in history if row.get("resource") == "annotation"]
+    changes = [i for i in world.incidents(world.start, LIVE) if i.change and i.start >= world.start]
+    assert [mark["name"] for mark in marks] == [i.change for i in changes] != []
 
 
 def test_numbers_are_never_negative_and_kinds_carry_their_own(history: list[Row]) -> None:
