@@ -113,7 +113,8 @@ class Fleet:
             "label": f"Last {label}",
             "previous_label": f"previous {label.removeprefix('1 ')}",
             "now": int(now * 1000),
-            "watermark": int(seen * 1000),
+            "newest": int(seen * 1000),
+            "usual_s": 2.0,
             "freshness_s": 0.6,
             "completeness": 1.0,
             "sources": {"reporting": 4, "late": [{"source": "billing-exporter", "age_s": 41}]},
@@ -133,6 +134,8 @@ class Fleet:
             "state": "ok",
             "n": 8412,
             "watermark": int((now - (47 if self.mode == "late" else 0.6)) * 1000),
+            "newest": int((now - (47 if self.mode == "late" else 0.6)) * 1000),
+            "usual_s": 2.0,
         }
         if self.mode == "empty":
             return {"head": head | {"state": "empty", "reason": "no events in the last hour", "n": 0}, "columns": {}}

@@ -154,7 +154,7 @@ def test_late_data_is_live_but_shows_its_age(page: Page, mock: Mock) -> None:
 def test_empty_and_failed_tiles_say_why_and_what_to_do(page: Page, mock: Mock) -> None:
     mock.mood("empty")
     mock.sign_in(page)
-    expect(page.locator(".welcome code")).to_contain_text(f"OTEL_EXPORTER_OTLP_ENDPOINT={mock.url}")
+    expect(page.locator(".welcome code")).to_contain_text(f"{mock.url}/api/ingest/events")
     expect(page.locator("[data-tile=flows] .state")).to_contain_text("no events in the last hour")
     mock.mood("error")
     expect(page.locator("[data-tile=duration] .state")).to_contain_text("slower than the deadline")
