@@ -56,6 +56,7 @@ class App:
         # heavy rooms are imported here so that `keys create` starts fast
         from analytics.agent import AnalyticsAgent
         from analytics.api.doorman import Doorman
+        from analytics.api.tickets import Tickets
         from analytics.api.websocket import SocketLimits, Sockets
         from analytics.hub import Hub
         from analytics.ingest.intake import Intake
@@ -111,8 +112,7 @@ class App:
             deadline_s=2 * settings.deadline_s,
         )
         self.doorman = Doorman(self.keys, settings.origin)
-        self.sockets = Sockets()
-        self.socket_limits = SocketLimits(
+        limits = SocketLimits(
             message_bytes=settings.message_kb << 10,
             subscriptions=settings.socket_subscriptions,
             in_flight=settings.socket_in_flight,
@@ -120,7 +120,14 @@ class App:
             burst=settings.message_burst,
             buffer_bytes=settings.socket_buffer_kb << 10,
             ping_s=settings.ping_s,
+            key_messages_per_s=settings.key_messages_per_s,
+            slow_s=settings.slow_s,
+            lifetime_s=settings.lifetime_h * 3600,
+            sockets=settings.sockets,
+            sockets_per_key=settings.sockets_per_key,
         )
+        self.sockets = Sockets(limits, self.keys.alive)
+        self.tickets = Tickets()
         self.server: Any = None
         self.children: list[subprocess.Popen[bytes]] = []
         self._callbacks: list[PeriodicCallback] = []
@@ -132,11 +139,11 @@ class App:
 
     def routes(self) -> list[tuple[Any, ...]]:
         """The API's addresses; the dashboard adds its own."""
-        from analytics.api import http, otlp, websocket
+        from analytics.api import http, otlp, tickets, websocket
 
         common = {"service": self.service, "doorman": self.doorman}
         intake = common | {"max_bytes": self.settings.ingest_mb << 20}
-        sockets = common | {"sockets": self.sockets, "limits": self.socket_limits}
+        sockets = common | {"sockets": self.sockets, "tickets": self.tickets}
         return [
             (r"/api/analytics/ws", websocket.AnalyticsSocket, sockets),
             (r"/api/analytics", http.AnalyticsHandler, common),
@@ -144,6 +151,7 @@ class App:
             (r"/api/ingest/([^/]+)", http.IngestHandler, intake),
             (r"/v1/(traces|metrics|logs)", otlp.OtlpHandler, intake),
             (r"/api/(datasets|metrics|boards)", http.CatalogueHandler, common),
+            (r"/api/tickets", tickets.TicketHandler, common | {"tickets": self.tickets}),
             (r"/api/session", http.SessionHandler, common),
             (r"/healthz", http.HealthHandler, common),
             (r"/(?:api|v1)(?:/.*)?", http.UnknownHandler, common),
@@ -166,7 +174,8 @@ class App:
         self.server.start()
         tick = PeriodicCallback(self.service.hub.tick, self.settings.tick_s * 1000)
         reload = PeriodicCallback(self._reload, 1000)
-        self._callbacks = [tick, reload]
+        sweep = PeriodicCallback(self.sockets.sweep, 500)
+        self._callbacks = [tick, reload, sweep]
         for callback in self._callbacks:
             callback.start()
 

@@ -9,36 +9,43 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from analytics.agent import Answer, rfc3339
 from analytics.errors import Internal, PlumblineError
-from analytics.messages import AnalyticsUpdate, BoardRequest, ErrorReply, Question, encode
+from analytics.messages import AnalyticsUpdate, BoardRequest, ErrorReply, Position, Question, encode
 from analytics.query import Filter
 
 log = logging.getLogger(__name__)
 
+Mode = Literal["latest", "log"]
+
 CHUNK = 200  # subscribers written between two breaths of the loop
+RING = 256  # messages kept for those who come back ...
+RING_S = 120.0  # ... within this time
 QUIET_S = 5.0  # without new data an answer is asked again after this long; until then only a heartbeat
 PARALLEL = 4
 
 
 class Subscriber(Protocol):
     """Where messages of one subscription go. `send` gives False when the reader is too slow: the
-    message was not taken, and the next one it gets is a snapshot."""
+    message was not taken. `overflow` ends a reader that asked for every message and cannot keep up."""
 
     def send(self, data: bytes) -> bool: ...
+    def overflow(self) -> None: ...
 
 
 class Subscription:
     """One subscriber's place in one standing query."""
 
-    def __init__(self, name: str, subscriber: Subscriber) -> None:
+    def __init__(self, name: str, subscriber: Subscriber, mode: Mode) -> None:
         self.name = name
+        self.mode = mode
         self.prefix = b',"sub":' + msgspec.json.encode(name)
         self.subscriber = subscriber
         self.started = False  # before its snapshot nothing may go out
@@ -46,8 +53,20 @@ class Subscription:
         self.dropped = 0
 
 
+class Sent(NamedTuple):
+    """One message of a standing query, but for the name of the subscription, which goes between its two parts."""
+
+    seq: int
+    at: float
+    head: bytes
+    body: bytes
+
+
 class Standing:
-    """One standing query: its request, who listens, and what it said last."""
+    """One standing query: its request, who listens, what it said last, and its latest messages.
+
+    It outlives its last subscriber by RING_S without being asked, so that who comes back misses nothing.
+    """
 
     def __init__(self, request: Question, allowed: tuple[Filter, ...]) -> None:
         self.request = request
@@ -58,7 +77,9 @@ class Standing:
         self.answered = 0.0
         self.data_version = -1
         self.memo: dict[Any, Any] = {}
-        self.first = asyncio.Lock()  # the first answer is asked once, however many arrive together
+        self.advancing = asyncio.Lock()  # one question at a time, however many arrive together
+        self.ring: deque[Sent] = deque(maxlen=RING)
+        self.left_at: float | None = None
         self._snapshot: tuple[int, bytes] = (-1, b"")
 
     def snapshot(self, epoch: str, now: datetime) -> bytes:
@@ -68,6 +89,19 @@ class Standing:
             update = _update(self.answer, now, epoch, self.seq)
             self._snapshot = (self.seq, _body(encode(update)))
         return self._snapshot[1]
+
+    def keep(self, sent: Sent) -> None:
+        """Remember a message for those who come back."""
+        self.ring.append(sent)
+        while self.ring and self.ring[0].at < sent.at - RING_S:
+            self.ring.popleft()
+
+    def missed(self, epoch: str, since: Position | None) -> list[Sent] | None:
+        """The messages after a position, or None when they are not all here."""
+        if since is None or since.epoch != epoch or self.answer is None or since.seq > self.seq:
+            return None
+        found = [sent for sent in self.ring if sent.seq > since.seq]
+        return found if len(found) == self.seq - since.seq else None
 
 
 Ask = Callable[[Question, tuple[Filter, ...], dict[Any, Any]], Awaitable[Answer]]
@@ -99,51 +133,92 @@ class Hub:
         self._ticking = asyncio.Lock()
         self._last_start = 0.0
         self._last_length = 0.0
+        self._ticks = self._dropped = self._coalesced = 0
+        self._fanout_s = 0.0
         self._woken: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     # subscriptions
 
     async def subscribe(
-        self, request: Question, allowed: tuple[Filter, ...], name: str, subscriber: Subscriber,
-        ready: Callable[[int], None] = lambda seq: None,
-    ) -> Callable[[], None]:  # fmt: skip
-        """Join the standing query for `request`; the snapshot is sent before this returns.
+        self,
+        request: Question,
+        allowed: tuple[Filter, ...],
+        name: str,
+        subscriber: Subscriber,
+        ready: Callable[[int, bool], None] = lambda seq, recovered: None,
+        *,
+        mode: Mode = "latest",
+        since: Position | None = None,
+    ) -> Callable[[], None]:
+        """Join the standing query for `request`; its snapshot, or what was missed, is sent before this returns.
 
-        `ready(seq)` is called just before the snapshot goes out. Returns the way to leave.
+        `ready(seq, recovered)` is called just before that. Returns the way to leave.
         Raises what the first answer raises: the subscription then does not stand.
         """
         key = _identity(request, allowed)
         standing = self._standing.setdefault(key, Standing(request, allowed))
-        subscription = Subscription(name, subscriber)
+        subscription = Subscription(name, subscriber, mode)
         standing.subscriptions[subscription] = None
+        standing.left_at = None
 
         def leave() -> None:
-            standing.subscriptions.pop(subscription, None)
-            if not standing.subscriptions and self._standing.get(key) is standing:
+            if standing.subscriptions.pop(subscription, self) is self or standing.subscriptions:
+                return
+            standing.left_at = self._monotonic()
+            if standing.answer is None and self._standing.get(key) is standing:
                 del self._standing[key]
 
         try:
-            async with standing.first:
+            async with standing.advancing:
                 if standing.answer is None:
                     await self._refresh(standing)
                     standing.seq += 1
+            missed = standing.missed(self.epoch, since)
+            if missed is None and self._monotonic() - standing.answered > 2 * self._interval_s:
+                await self._advance(standing)  # it rested while nobody listened
         except BaseException:
             leave()
             raise
         if subscription in standing.subscriptions:
-            ready(standing.seq)
-            subscription.started = True
-            self._send_snapshot(standing, subscription)
+            self._begin(standing, subscription, missed, ready)
         return leave
+
+    def _begin(
+        self,
+        standing: Standing,
+        subscription: Subscription,
+        missed: list[Sent] | None,
+        ready: Callable[[int, bool], None],
+    ) -> None:
+        subscription.started = True
+        if missed is None:
+            ready(standing.seq, False)
+            self._send_snapshot(standing, subscription)
+            return
+        ready(standing.seq - len(missed), True)
+        for sent in missed:
+            self._send(standing, subscription, sent.head + subscription.prefix + sent.body)
 
     def viewers(self) -> int:
         """Subscriptions that stand."""
         return sum(len(s.subscriptions) for s in self._standing.values())
 
     def stats(self) -> dict[str, float]:
-        """standing queries, subscriptions, length of the last tick in seconds."""
-        return {"standing": len(self._standing), "subscriptions": self.viewers(), "tick_s": self._last_length}
+        """standing queries (and those resting), subscriptions, ticks, seconds of the last tick and of its longest
+        fan-out, messages dropped for slow readers, and snapshots that made up for them."""
+        active = sum(1 for s in self._standing.values() if s.subscriptions)
+        return {
+            "standing": active,
+            "resting": len(self._standing) - active,
+            "subscriptions": self.viewers(),
+            "ticks": self._ticks,
+            "tick_s": self._last_length,
+            "fanout_s": self._fanout_s,
+            "dropped": self._dropped,
+            "coalesced": self._coalesced,
+            "late_s": max(0.0, self._monotonic() - self._last_start - self._interval_s) if active else 0.0,
+        }
 
     # ticking
 
@@ -169,25 +244,47 @@ class Hub:
             if not woken and self._monotonic() - self._last_start < 0.7 * self._interval_s:
                 return
             self._last_start = self._monotonic()
+            self._forget_rested()
+            self._fanout_s = 0.0
             gate = asyncio.Semaphore(PARALLEL)
-            await asyncio.gather(*(self._one(s, gate) for s in list(self._standing.values()) if s.answer is not None))
+
+            async def one(standing: Standing) -> None:
+                async with gate:
+                    await self._advance(standing)
+
+            active = [s for s in self._standing.values() if s.subscriptions and s.answer is not None]
+            await asyncio.gather(*(one(s) for s in active))
+            self._ticks += 1
             self._last_length = self._monotonic() - self._last_start
 
-    async def _one(self, standing: Standing, gate: asyncio.Semaphore) -> None:
-        old = standing.answer
-        assert old is not None
-        async with gate:
-            if standing.data_version == self._data_version and self._monotonic() - standing.answered < QUIET_S:
-                changed = None  # the frame itself says that the server is alive and has looked
-            else:
+    def _forget_rested(self) -> None:
+        before = self._monotonic() - RING_S
+        for key, standing in list(self._standing.items()):
+            if not standing.subscriptions and standing.left_at is not None and standing.left_at < before:
+                del self._standing[key]
+
+    async def _advance(self, standing: Standing) -> None:
+        """Ask again where there may be news, and send what changed."""
+        async with standing.advancing:
+            old = standing.answer
+            if old is None:
+                return
+            changed: dict[str, Any] | None = None  # a board's frame itself says: alive, and looked
+            if standing.data_version != self._data_version or self._monotonic() - standing.answered >= QUIET_S:
                 try:
                     await self._refresh(standing)
                 except PlumblineError as error:
                     await self._fan_out(standing, b'{"type":"error"', _body(encode(ErrorReply(error=error.body()))))
                     return
                 changed = difference(standing, old)
-        standing.seq += 1
-        await self._fan_out(standing, *self._encoded(standing, changed))
+            if changed is None and not isinstance(standing.request, BoardRequest):
+                return
+            standing.seq += 1
+            head, body = self._encoded(standing, changed)
+            standing.keep(Sent(standing.seq, self._monotonic(), head, body))
+            started = self._monotonic()
+            await self._fan_out(standing, head, body)
+            self._fanout_s = max(self._fanout_s, self._monotonic() - started)
 
     async def _refresh(self, standing: Standing) -> None:
         version = self._data_version
@@ -220,18 +317,31 @@ class Hub:
                 data = same.get(subscription.prefix)
                 if data is None:
                     data = same[subscription.prefix] = head + subscription.prefix + body
-                if not subscription.subscriber.send(data):
-                    subscription.behind = True
-                    subscription.dropped += 1
+                self._send(standing, subscription, data)
             if i % CHUNK == 0:
                 await asyncio.sleep(0)
+
+    def _send(self, standing: Standing, subscription: Subscription, data: bytes) -> None:
+        if subscription.behind:  # in the middle of a replay: a snapshot follows with the next tick
+            subscription.dropped += 1
+        elif not subscription.subscriber.send(data):
+            self._dropped += 1
+            subscription.behind = True
+            subscription.dropped += 1
+            if subscription.mode == "log":
+                subscription.subscriber.overflow()
 
     def _send_snapshot(self, standing: Standing, subscription: Subscription) -> None:
         dropped = b',"dropped":%d' % subscription.dropped
         body = standing.snapshot(self.epoch, self._now())
         taken = subscription.subscriber.send(b'{"type":"analytics_update"' + subscription.prefix + dropped + body)
+        if taken:
+            self._coalesced += bool(subscription.dropped)
+            subscription.dropped = 0
+        else:
+            self._dropped += 1
+            subscription.dropped += 1
         subscription.behind = not taken
-        subscription.dropped = 0 if taken else subscription.dropped + 1
 
     async def close(self) -> None:
         """Forget all subscriptions and wait for a tick under way."""
@@ -270,11 +380,11 @@ def _body(encoded: bytes) -> bytes:
 
 
 def difference(standing: Standing, old: Answer) -> dict[str, Any] | None:
-    """What a board's frame must carry to turn `old` into the standing query's new answer."""
+    """What a board's frame must carry to turn `old` into the new answer; None for other requests without news."""
     new = standing.answer
     assert new is not None
     if not isinstance(standing.request, BoardRequest):
-        return None
+        return None if (old.analytics, old.insights) == (new.analytics, new.insights) else {}
     was, now = old.analytics, new.analytics
     board = {k: v for k, v in now.items() if k != "tiles" and was.get(k, _ABSENT) != v}
     tiles = {}

@@ -75,13 +75,24 @@ class BoardRequest(Question, kw_only=True, tag="board"):
     grain: str | None = None
 
 
+class Position(msgspec.Struct, frozen=True):
+    """The last message of a subscription that its client has seen."""
+
+    epoch: str
+    seq: int
+
+
 class Subscribe(Request, kw_only=True, tag="subscribe"):
-    """Answer `request` now and again on every tick that changes it."""
+    """Answer `request` now and again on every tick that changes it.
+
+    mode: `latest` may skip messages for a slow reader and says how many; `log` never skips and closes instead.
+    since: come back to where a lost connection left off.
+    """
 
     sub: str
     request: FlowAnalytics | ResourceAnalytics | AgentAnalytics | QueryRequest | BoardRequest
     mode: Literal["latest", "log"] = "latest"
-    since: dict[str, Any] | None = None
+    since: Position | None = None
 
 
 class Unsubscribe(Request, kw_only=True, tag="unsubscribe"):

@@ -86,11 +86,14 @@ class Service:
         )
 
     async def subscribe(
-        self, principal: Principal, message: Subscribe, subscriber: Subscriber, ready: Callable[[int], None]
+        self, principal: Principal, message: Subscribe, subscriber: Subscriber, ready: Callable[[int, bool], None]
     ) -> Callable[[], None]:
-        """Stand a query; the snapshot follows `ready(seq)`. Returns the way to leave it."""
+        """Stand a query, or come back to one; what follows `ready(seq, recovered)` is the snapshot or what was
+        missed. The scope is checked again each time. Returns the way to leave it."""
         allowed = self._allowed(principal, message.request)
-        return await self.hub.subscribe(message.request, allowed, message.sub, subscriber, ready)
+        return await self.hub.subscribe(
+            message.request, allowed, message.sub, subscriber, ready, mode=message.mode, since=message.since
+        )
 
     def catalogue(self, principal: Principal, what: str) -> list[dict[str, Any]]:
         """Declarations of `datasets`, `metrics` or `boards` that the principal may see."""

@@ -44,5 +44,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     socket_subscriptions: Annotated[int, Setting("subscriptions per socket")] = 100
     socket_in_flight: Annotated[int, Setting("requests under way per socket")] = 16
     socket_buffer_kb: Annotated[int, Setting("unsent bytes in KiB after which a slow reader is skipped")] = 256
+    slow_s: Annotated[float, Setting("seconds a reader may stay behind before its socket is closed")] = 30.0
+    key_messages_per_s: Annotated[int, Setting("socket messages a second of all sockets of one key")] = 200
+    sockets: Annotated[int, Setting("open sockets")] = 5000
+    sockets_per_key: Annotated[int, Setting("open sockets of one key")] = 50
+    lifetime_h: Annotated[float, Setting("hours after which a socket is closed, to come back")] = 24.0
     ping_s: Annotated[float, Setting("seconds between two pings of a socket")] = 20.0
     log_level: Annotated[str, Setting("debug, info, warning or error")] = "warning"

@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import random
 import secrets
 import time
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any
 
 import msgspec
@@ -22,7 +24,8 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from analytics import messages
 from analytics.api.doorman import Doorman
-from analytics.errors import PlumblineError, RateLimited, ValidationError
+from analytics.api.tickets import Tickets
+from analytics.errors import Overloaded, PlumblineError, RateLimited, TooLarge, ValidationError
 from analytics.messages import (
     ErrorReply,
     Message,
@@ -41,46 +44,132 @@ from analytics.service import Service, faced
 log = logging.getLogger(__name__)
 
 V1 = "analytics.v1"
-DRAIN = 4001
-FLOOD = 4029
+TICKET = "ticket."
 ABUSE = 20  # refused messages in a row before the socket is closed
+CLOSE_GRACE_S = 1.0  # a peer that does not answer our close is cut after this
+
+
+class Close(IntEnum):
+    """Why the server closes: 4000-4499 come back, 4500-4999 do not."""
+
+    ADMIN = 4000
+    DRAIN = 4001
+    NO_PONG = 4002
+    SLOW_READER = 4008
+    LIFETIME = 4009
+    FLOOD = 4029
+    BAD_KEY = 4501
+    REVOKED = 4503
+    LIMIT = 4504
+    PROTOCOL = 4505
 
 
 class SocketLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one socket; each is a setting."""
+    """Limits of sockets; each is a setting."""
 
     message_bytes: int = 64 << 10
     subscriptions: int = 100
     in_flight: int = 16
     messages_per_s: int = 20
     burst: int = 40
+    key_messages_per_s: int = 200
     buffer_bytes: int = 256 << 10
+    slow_s: float = 30.0
     ping_s: float = 20.0
+    lifetime_s: float = 86400.0
+    sockets: int = 5000
+    sockets_per_key: int = 50
 
 
 class Sockets:
-    """The open sockets, so that a drain can close each of them properly."""
+    """The open sockets: counted against their limits, swept once a second, drained at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: SocketLimits, alive: Callable[[str], bool]) -> None:
+        """alive: whether a key still counts, by its id."""
+        self.limits = limits
         self.open: set[AnalyticsSocket] = set()
+        self.draining = False
+        self._alive = alive
+        self._per_key: dict[str, int] = {}
+        self._buckets: dict[str, Bucket] = {}
         self._emptied = asyncio.Event()
 
+    def check_room(self, principal: Principal) -> None:
+        """Raises Overloaded or RateLimited when one more socket of this principal is too many."""
+        if self.draining:
+            raise Overloaded("the server is about to stop", hint="come back in a moment", retry_after_ms=1000)
+        if len(self.open) >= self.limits.sockets:
+            raise Overloaded(f"{len(self.open):,} sockets are open, the most there may be", retry_after_ms=5000)
+        if self._per_key.get(principal.key_id, 0) >= self.limits.sockets_per_key:
+            raise RateLimited(
+                f"this key has {self.limits.sockets_per_key} sockets open, the most it may have",
+                hint="close one, or share one socket among subscriptions",
+                retry_after_ms=5000,
+            )
+
+    def joined(self, socket: AnalyticsSocket) -> Bucket:
+        """Count a socket in; gives the rate bucket that all sockets of its key share."""
+        key = socket.principal.key_id
+        self.open.add(socket)
+        self._per_key[key] = self._per_key.get(key, 0) + 1
+        rate = self.limits.key_messages_per_s
+        return self._buckets.setdefault(key, Bucket(rate, 2 * rate))
+
     def left(self, socket: AnalyticsSocket) -> None:
+        """Count a socket out."""
+        if socket not in self.open:
+            return
         self.open.discard(socket)
+        key = socket.principal.key_id
+        self._per_key[key] -= 1
+        if not self._per_key[key]:
+            del self._per_key[key], self._buckets[key]
         if not self.open:
             self._emptied.set()
 
-    async def drain(self, reconnect_after_ms: int = 1000, grace_s: float = 2.0) -> None:
-        """Tell everyone, close with 4001, and wait until they are gone or the grace is over."""
-        going = messages.encode(messages.GoingAway(reconnect_after_ms=reconnect_after_ms))
+    def list(self) -> list[dict[str, Any]]:
+        """Each open socket as plain data, for people who look after the server."""
+        return [socket.described() for socket in self.open]
+
+    def close(self, conn: str, code: int = Close.ADMIN, reason: str = "closed by an administrator") -> bool:
+        """Close one socket by its name; False when there is none."""
+        found = next((s for s in self.open if s.conn == conn), None)
+        if found is not None:
+            found.end(code, reason)
+        return found is not None
+
+    def close_key(self, key_id: str, code: int = Close.REVOKED, reason: str = "the key was revoked") -> int:
+        """Close all sockets of a key; gives how many."""
+        found = [s for s in self.open if s.principal.key_id == key_id]
+        for socket in found:
+            socket.end(code, reason)
+        return len(found)
+
+    def sweep(self) -> None:
+        """Once a second: cut who was revoked, fell silent, or reads too slowly."""
+        for key in [k for k in self._per_key if not self._alive(k)]:
+            self.close_key(key)
+        for socket in list(self.open):
+            socket.swept()
+
+    async def drain(self, grace_s: float = 5.0) -> None:
+        """Say going_away, let requests under way end, close with 4001, cut who is still there. Takes at most
+        `grace_s` and the grace of a close."""
+        self.draining = True
+        if not self.open:
+            return
+        going = messages.encode(messages.GoingAway(reconnect_after_ms=secrets.randbelow(2000) + 500))
         for socket in list(self.open):
             if socket.selected_subprotocol == V1:
                 socket.send(going)
-            socket.close(DRAIN, "draining")
-        if self.open:
-            self._emptied.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), grace_s)
+        busy = [task for socket in self.open for task in socket.under_way]
+        if busy:
+            await asyncio.wait(busy, timeout=grace_s)
+        self._emptied.clear()
+        for socket in list(self.open):
+            socket.end(Close.DRAIN, "draining")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._emptied.wait(), 2 * CLOSE_GRACE_S)
 
 
 class Bucket:
@@ -103,24 +192,49 @@ class Bucket:
 class AnalyticsSocket(WebSocketHandler):
     """One connection."""
 
-    def initialize(self, service: Service, doorman: Doorman, sockets: Sockets, limits: SocketLimits) -> None:
+    def initialize(self, service: Service, doorman: Doorman, sockets: Sockets, tickets: Tickets) -> None:
         self.service = service
         self.doorman = doorman
         self.sockets = sockets
-        self.limits = limits
+        self.tickets = tickets
+        self.limits = limits = sockets.limits
         self.principal: Principal
         self.conn = secrets.token_hex(6)
+        self.opened_at = self.last_seen = time.time()
         self.subscriptions: dict[str, Callable[[], None] | None] = {}
+        self.under_way: set[asyncio.Task[None]] = set()
         self._inbox: asyncio.Queue[str | bytes] = asyncio.Queue(limits.burst + limits.in_flight)
         self._bucket = Bucket(limits.messages_per_s, limits.burst)
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = 0
+        self._behind_since: float | None = None
+        self._unwelcome: tuple[int, str] | None = None
+        self._ending = False
 
     # the handshake
 
     def prepare(self) -> None:
-        self.principal = self.doorman.principal(self.request)
-        self.principal.require("read")
+        ticket = self._offered_ticket()
+        try:
+            self.principal = self.tickets.redeem(ticket, self._origin()) if ticket else self._by_key_or_cookie()
+            self.principal.require("read")
+            self.sockets.check_room(self.principal)
+        except PlumblineError as error:
+            if ticket is None:
+                raise
+            # a page cannot see why an upgrade was refused: accept, and close with the reason
+            code = Close.LIMIT if error.status in (429, 503) else Close.BAD_KEY
+            self._unwelcome = (code, error.message[:100])
+
+    def _by_key_or_cookie(self) -> Principal:
+        return self.doorman.principal(self.request)
+
+    def _offered_ticket(self) -> str | None:
+        offered = [p.strip() for p in self.request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        return next((p.removeprefix(TICKET) for p in offered if p.startswith(TICKET)), None)
+
+    def _origin(self) -> str | None:
+        return self.request.headers.get("Origin")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
@@ -135,6 +249,8 @@ class AnalyticsSocket(WebSocketHandler):
             super().log_exception(typ, value, tb)
 
     def check_origin(self, origin: str) -> bool:
+        if self._offered_ticket() is not None:  # bound to its origin, or refused already
+            return True
         return self.doorman.key_in(self.request) is not None or self.doorman.origin_allowed(self.request)
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
@@ -151,29 +267,43 @@ class AnalyticsSocket(WebSocketHandler):
 
     @property
     def ping_timeout(self) -> float:
-        return self.limits.ping_s
+        """Never: `swept` counts any inbound byte as life, so a busy client whose pong is late is not cut."""
+        return 0
 
     def open(self, *args: str, **kwargs: str) -> None:
         self.set_nodelay(True)
-        self.sockets.open.add(self)
+        if self._unwelcome is not None:
+            self.end(*self._unwelcome)
+            return
+        self._shared_bucket = self.sockets.joined(self)
         self._start(self._work())
+        life = self.limits.lifetime_s * random.uniform(0.9, 1.0)  # jitter: not all at once
+        self._life = asyncio.get_running_loop().call_later(life, self.end, Close.LIFETIME, "lifetime is over")
         if self.selected_subprotocol == V1:
-            limits = {k: int(v) for k, v in msgspec.structs.asdict(self.limits).items()}
             self._reply(
                 Welcome(
                     v=1,
                     conn=self.conn,
                     epoch=self.service.hub.epoch,
                     ping_s=self.limits.ping_s,
-                    limits=limits,
+                    limits={k: int(v) for k, v in msgspec.structs.asdict(self.limits).items()},
                     principal=self.principal.name,
                 )
             )
 
     # in
 
+    def on_pong(self, data: bytes) -> None:
+        self.last_seen = time.time()
+
+    def on_ping(self, data: bytes) -> None:
+        self.last_seen = time.time()
+
     def on_message(self, message: str | bytes) -> None:
-        wait = self._bucket.take()
+        self.last_seen = time.time()
+        if self._ending or self._unwelcome is not None:
+            return
+        wait = self._bucket.take() or self._shared_bucket.take()
         if wait or self._inbox.full():
             self._refuse(RateLimited("too many messages", retry_after_ms=max(1, int(wait * 1000))))
             return
@@ -189,17 +319,20 @@ class AnalyticsSocket(WebSocketHandler):
                 self._refuse(error, _id_in(raw))
                 continue
             self._refused = 0
+            task = self._start(self._handle(request))
+            self.under_way.add(task)
+            task.add_done_callback(self.under_way.discard)
             if request.id is None or isinstance(request, Subscribe | Unsubscribe):
-                await self._handle(request)
+                await asyncio.wait([task])
             else:
                 await gate.acquire()
-                self._start(self._handle(request)).add_done_callback(lambda _: gate.release())
+                task.add_done_callback(lambda _: gate.release())
             await asyncio.sleep(0)  # a chatty client must not starve the others
 
     def _decoded(self, raw: str | bytes) -> Request:
         size = len(raw) if isinstance(raw, bytes) else len(raw.encode("utf-8", "surrogatepass"))
         if size > self.limits.message_bytes:
-            raise ValidationError(f"the message has {size:,} bytes, the limit is {self.limits.message_bytes:,}")
+            raise TooLarge(f"the message has {size:,} bytes, the limit is {self.limits.message_bytes:,}")
         return messages.decode(raw, plain=self.selected_subprotocol != V1)
 
     async def _handle(self, request: Request) -> None:
@@ -231,8 +364,10 @@ class AnalyticsSocket(WebSocketHandler):
         self.subscriptions[message.sub] = None
         epoch = self.service.hub.epoch
 
-        def ready(seq: int) -> None:
-            self._reply(Subscribed(id=_answering(message.id), sub=message.sub, epoch=epoch, seq=seq, recovered=False))
+        def ready(seq: int, recovered: bool) -> None:
+            self._reply(
+                Subscribed(id=_answering(message.id), sub=message.sub, epoch=epoch, seq=seq, recovered=recovered)
+            )
 
         try:
             self.subscriptions[message.sub] = await self.service.subscribe(self.principal, message, self, ready)
@@ -242,20 +377,69 @@ class AnalyticsSocket(WebSocketHandler):
 
     # out
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+        stream = self.ws_connection.stream if self.ws_connection is not None else None
+        return 0 if stream is None else len(stream._write_buffer)
+
     def send(self, data: bytes) -> bool:
-        """Write one text message; False when the reader is too slow or gone, and it was not taken."""
+        """Write one text message; False when the reader is too slow, and it was not taken."""
         connection = self.ws_connection
-        if connection is None or connection.is_closing():
+        if connection is None or self._ending or connection.is_closing():
             return True  # nobody is there to miss it
-        stream = connection.stream
-        if stream is not None and len(stream._write_buffer) > self.limits.buffer_bytes:
+        if self.buffered > self.limits.buffer_bytes:
+            if self._behind_since is None:
+                self._behind_since = time.monotonic()
             return False
+        self._behind_since = None
         try:
             future = self.write_message(data, binary=False)
         except WebSocketClosedError:
             return True
         future.add_done_callback(_looked_at)  # or Tornado logs a traceback for each unsent message
         return True
+
+    def overflow(self) -> None:
+        self.end(Close.SLOW_READER, "reads too slowly for a log")
+
+    def swept(self) -> None:
+        """Cut a half-open or a hopelessly slow peer."""
+        if time.time() - self.last_seen > 2 * self.limits.ping_s + 1:
+            self.end(Close.NO_PONG, "no sign of life")
+        elif self._behind_since is not None and time.monotonic() - self._behind_since > self.limits.slow_s:
+            self.end(Close.SLOW_READER, "reads too slowly")
+
+    def described(self) -> dict[str, Any]:
+        """This connection as plain data; times in ms since the epoch."""
+        behind = self._behind_since
+        state = "closing" if self._ending else "behind" if behind is not None else "open"
+        return {
+            "conn": self.conn,
+            "key_id": self.principal.key_id,
+            "principal": self.principal.name,
+            "address": self.request.remote_ip,
+            "protocol": self.selected_subprotocol or "plain",
+            "opened": int(self.opened_at * 1000),
+            "last_seen": int(self.last_seen * 1000),
+            "state": state,
+            "subscriptions": sorted(self.subscriptions),
+            "lag_s": 0.0 if behind is None else round(time.monotonic() - behind, 3),
+            "buffered": self.buffered,
+        }
+
+    def end(self, code: int, reason: str) -> None:
+        """Close with a code; a peer that does not answer (its buffer is full, its network gone) is cut."""
+        if self._ending:
+            return
+        self._ending = True
+        for leave in self.subscriptions.values():
+            if leave is not None:
+                leave()
+        stream = self.ws_connection.stream if self.ws_connection is not None else None
+        self.close(int(code), reason)
+        if stream is not None:
+            asyncio.get_running_loop().call_later(CLOSE_GRACE_S, stream.close)
 
     def _reply(self, message: Message) -> None:
         self.send(messages.encode(message))
@@ -264,11 +448,14 @@ class AnalyticsSocket(WebSocketHandler):
         self._reply(ErrorReply(id=_answering(id), error=error.body()))
         self._refused += 1
         if self._refused >= ABUSE:
-            self.close(FLOOD, "too many refused messages")
+            self.end(Close.FLOOD, "too many refused messages")
 
     # the end
 
     def on_close(self) -> None:
+        self._ending = True
+        if self._unwelcome is None and self in self.sockets.open:
+            self._life.cancel()
         self.sockets.left(self)
         for leave in self.subscriptions.values():
             if leave is not None:

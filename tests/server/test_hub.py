@@ -12,9 +12,9 @@ import pytest
 
 from analytics.agent import Answer
 from analytics.errors import NotFound, Timeout
-from analytics.hub import Hub
+from analytics.hub import CHUNK, RING, Hub
 from analytics.insights.confidence import Confidence
-from analytics.messages import BoardRequest, Question
+from analytics.messages import BoardRequest, Position, Question
 from analytics.query import Filter
 
 BOARD = BoardRequest(board="overview")
@@ -26,6 +26,10 @@ class Reader:
     def __init__(self) -> None:
         self.raw: list[bytes] = []
         self.slow = False
+        self.cut = False
+
+    def overflow(self) -> None:
+        self.cut = True
 
     def send(self, data: bytes) -> bool:
         if self.slow:
@@ -64,9 +68,17 @@ def hub(asked: Asked) -> Hub:
     return Hub(asked, epoch="e", now=lambda: datetime.now(UTC), interval_s=0.0, min_interval_s=0.0)
 
 
-async def join(hub: Hub, name: str = "b", allowed: tuple[Filter, ...] = ()) -> tuple[Reader, Callable[[], None]]:
+async def join(
+    hub: Hub, name: str = "b", allowed: tuple[Filter, ...] = (), **how: Any
+) -> tuple[Reader, Callable[[], None]]:
     reader = Reader()
-    return reader, await hub.subscribe(BOARD, allowed, name, reader)
+    return reader, await hub.subscribe(BOARD, allowed, name, reader, **how)
+
+
+async def news(hub: Hub, times: int = 1) -> None:
+    for _ in range(times):
+        hub.data_changed()
+        await hub.tick()
 
 
 async def test_a_thousand_viewers_cost_one_query_and_one_encoding(hub: Hub, asked: Asked) -> None:
@@ -161,3 +173,71 @@ async def test_a_late_viewer_continues_from_its_snapshot(hub: Hub) -> None:
     hub.data_changed()
     await hub.tick()
     assert late.raw[-1] == early.raw[-1]
+
+
+async def test_who_comes_back_gets_exactly_what_was_missed(hub: Hub) -> None:
+    stays, _ = await join(hub)
+    goes, leave = await join(hub)
+    await news(hub)
+    position = Position(epoch="e", seq=goes.heard[-1]["seq"])
+    leave()
+    await news(hub, 3)
+    said: list[tuple[int, bool]] = []
+    back, _ = await join(hub, since=position, ready=lambda seq, recovered: said.append((seq, recovered)))
+    assert said == [(position.seq, True)]
+    assert back.raw == stays.raw[-3:]
+    await news(hub)
+    assert back.raw[-1] == stays.raw[-1]
+
+
+async def test_a_query_rests_for_those_who_come_back(hub: Hub, asked: Asked) -> None:
+    first, leave = await join(hub)
+    leave()
+    await news(hub, 3)
+    assert asked.times == 1  # nobody listens, nobody asks
+    back, _ = await join(hub, since=Position(epoch="e", seq=first.heard[-1]["seq"]))
+    assert back.raw == []  # it missed nothing
+    await news(hub)
+    assert back.heard[-1]["tiles"]["a"]["columns"]["v"] == [2]
+
+
+@pytest.mark.parametrize("position", [Position(epoch="another start", seq=2), Position(epoch="e", seq=99)])
+async def test_what_cannot_be_replayed_is_a_snapshot_and_said_so(hub: Hub, position: Position) -> None:
+    await join(hub)
+    said: list[bool] = []
+    back, _ = await join(hub, since=position, ready=lambda _, recovered: said.append(recovered))
+    assert said == [False]
+    assert back.heard[0]["type"] == "analytics_update"
+
+
+async def test_the_ring_forgets(hub: Hub) -> None:
+    reader, _ = await join(hub)
+    seq = reader.heard[0]["seq"]
+    await news(hub, RING + 1)
+    said: list[bool] = []
+    await join(hub, since=Position(epoch="e", seq=seq), ready=lambda _, recovered: said.append(recovered))
+    assert said == [False]
+
+
+async def test_a_log_that_overflows_is_ended_not_thinned(hub: Hub) -> None:
+    reader, _ = await join(hub, mode="log")
+    reader.slow = True
+    await news(hub)
+    assert reader.cut
+
+
+async def test_a_large_audience_does_not_hold_the_loop(hub: Hub) -> None:
+    for _ in range(1000):
+        await join(hub)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await news(hub)
+    task.cancel()
+    assert turns >= 1000 // CHUNK
