@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,11 +18,13 @@ from dashboard.assets import Assets, send
 from dashboard.login import HEADERS, Auth
 
 PAGE = re.compile(r"([a-z0-9-]+)\.md(#.*)?")
+LINK = re.compile(rf"\]\({PAGE.pattern}\)")
 PICTURE = re.compile(r"images/([a-z0-9-]+\.png)")
 
 
 class DocsHandler(RequestHandler):
-    """GET /docs and /docs/NAME. Pages are found by listing the folder, never by joining a path."""
+    """GET /docs and /docs/NAME. Pages are found by listing the folder, never by joining a path; the sidebar has
+    them in the order in which the index links to them."""
 
     def initialize(self, auth: Auth, assets: Assets, folder: Path) -> None:
         self._auth, self._assets, self._folder = auth, assets, folder
@@ -40,7 +43,8 @@ class DocsHandler(RequestHandler):
             raise HTTPError(404)
         texts = {stem: path.read_text(encoding="utf-8") for stem, path in pages.items()}
         titles = {stem: text.partition("\n")[0].lstrip("# ") for stem, text in texts.items()}
-        listed = sorted(titles.items(), key=lambda item: (item[0] != "index", item[1]))
+        order = ["index", *(name for name, _ in LINK.findall(texts.get("index", "")))]
+        listed = sorted(titles.items(), key=lambda item: (order.index(item[0]) if item[0] in order else 99, item[1]))
         page = self._assets.template("docs.html")
         self.finish(
             page.render(url=self._assets.url, title=titles[here], here=here, pages=listed, body=rendered(texts[here]))
@@ -73,7 +77,7 @@ def rendered(text: str) -> str:
     they become addresses, headings get the anchors that links to them name, and tables may scroll."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
-    for heading, inline in zip(tokens, tokens[1:], strict=False):
+    for heading, inline in pairwise(tokens):
         if heading.type == "heading_open":
             heading.attrSet("id", slug(inline.content))
     for token in tokens:
