@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import inspect
 import json
 import logging
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,17 +23,18 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
 from tornado.ioloop import PeriodicCallback
 
-from analytics.errors import PlumblineError, ValidationError
+from analytics.keys_cli import keys_cli
 from analytics.settings import Setting, Settings
+from analytics.terminal import faces
 
 ROOT = Path(__file__).resolve().parent
 WORKSPACES = ROOT / "assets" / "workspaces"
 VOCABULARIES = ROOT / "assets" / "vocabularies"
 OWNER = "owner"  # the key behind the one-time link that `serve` prints
 DEMO = "demo fleet"
+SELF_KEPT = timedelta(days=2)
 
 cli = typer.Typer(
     name="plumbline",
@@ -41,7 +43,6 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-keys_cli = typer.Typer(help="API keys: create, list, revoke. Works while the server is running.", no_args_is_help=True)
 cli.add_typer(keys_cli, name="keys")
 
 
@@ -56,6 +57,7 @@ class App:
         # heavy rooms are imported here so that `keys create` starts fast
         from analytics.agent import AnalyticsAgent
         from analytics.api.doorman import Doorman
+        from analytics.api.health import Readiness
         from analytics.api.tickets import Tickets
         from analytics.api.websocket import SocketLimits, Sockets
         from analytics.hub import Hub
@@ -67,6 +69,7 @@ class App:
         from analytics.service import Service
         from analytics.sources import Sources
         from analytics.store.duckdb import DuckDBStore
+        from analytics.telemetry import SELF, Telemetry
         from analytics.workspace import Workspaces
 
         self.settings = settings
@@ -81,6 +84,7 @@ class App:
             readers=settings.readers,
             deadline_s=settings.deadline_s,
             memory_limit=settings.memory_limit,
+            keep={SELF: SELF_KEPT},
         )
         self.counters = Counters()
         intake = Intake(
@@ -128,9 +132,23 @@ class App:
         )
         self.sockets = Sockets(limits, self.keys.alive)
         self.tickets = Tickets()
+        self.telemetry = Telemetry(
+            store=self.store,
+            hub=self.service.hub.stats,
+            counters=self.counters,
+            connections=lambda: Counter(socket["state"] for socket in self.sockets.list()),
+        )
+        self.service.observe = self.telemetry.observe
+        self.readiness = Readiness(
+            store=self.store,
+            hub=self.service.hub.stats,
+            disk_free=lambda: shutil.disk_usage(settings.data).free,
+            workspace_error=lambda: self.workspaces.error,
+        )
         self.server: Any = None
         self.children: list[subprocess.Popen[bytes]] = []
         self._callbacks: list[PeriodicCallback] = []
+        self._watch: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -139,7 +157,7 @@ class App:
 
     def routes(self) -> list[tuple[Any, ...]]:
         """The API's addresses; the dashboard adds its own."""
-        from analytics.api import http, otlp, tickets, websocket
+        from analytics.api import documents, health, http, keys, otlp, tickets, websocket
 
         common = {"service": self.service, "doorman": self.doorman}
         intake = common | {"max_bytes": self.settings.ingest_mb << 20}
@@ -152,13 +170,19 @@ class App:
             (r"/v1/(traces|metrics|logs)", otlp.OtlpHandler, intake),
             (r"/api/(datasets|metrics|boards)", http.CatalogueHandler, common),
             (r"/api/tickets", tickets.TicketHandler, common | {"tickets": self.tickets}),
+            (r"/api/(openapi|asyncapi)\.json", documents.DocumentHandler, common),
+            *keys.routes(self.doorman, self.keys, self.sockets),
             (r"/api/session", http.SessionHandler, common),
-            (r"/healthz", http.HealthHandler, common),
+            (r"/api/connections(?:/([^/]+))?", health.ConnectionsHandler, common | {"sockets": self.sockets}),
+            (r"/healthz", health.HealthHandler, common),
+            (r"/readyz", health.ReadyHandler, common | {"readiness": self.readiness}),
+            (r"/metrics", health.MetricsHandler, common | {"telemetry": self.telemetry}),
             (r"/(?:api|v1)(?:/.*)?", http.UnknownHandler, common),
         ]
 
     async def start(self) -> None:
         """Open the store, listen, start ticking."""
+        from analytics.api.documents import asyncapi, openapi
         from dashboard.server import build_server
 
         await self.store.open()
@@ -166,26 +190,32 @@ class App:
         self.server = build_server(
             self.settings,
             keys=self.keys,
+            verify=self.doorman.verify,
             workspace=lambda: self.workspaces.current,
             routes=self.routes(),
             assets=ROOT / "assets",
             max_body_bytes=2 * (self.settings.ingest_mb << 20),
+            documents=lambda: (openapi(), asyncapi()),
         )
         self.server.start()
         tick = PeriodicCallback(self.service.hub.tick, self.settings.tick_s * 1000)
         reload = PeriodicCallback(self._reload, 1000)
         sweep = PeriodicCallback(self.sockets.sweep, 500)
         self._callbacks = [tick, reload, sweep]
+        if self.settings.self_s > 0:
+            record = PeriodicCallback(lambda: self.telemetry.record(self.now()), self.settings.self_s * 1000)
+            self._callbacks.append(record)
+        self._watch = asyncio.create_task(self.telemetry.watch_loop())
         for callback in self._callbacks:
             callback.start()
 
     async def _learn(self) -> None:
         """Bring the sources' rhythm back from the last hour of events."""
         since = (self.now() - timedelta(hours=1)).replace(tzinfo=None)
-        recent = await self.store.read(
-            "select time, source, kind, domain from {events} where time > ?", [since], deadline_s=30.0
-        )
-        self.sources.observe("events", recent, self.now())
+        heard = "select time, source, kind, domain from {events} where time > ?"
+        for dataset in self.workspaces.current.datasets:
+            recent = await self.store.read(heard, [since], dataset=dataset, deadline_s=30.0)
+            self.sources.observe(dataset, recent, self.now())
 
     def _reload(self) -> None:
         self.workspaces.reload_if_changed()
@@ -230,6 +260,8 @@ class App:
             child.terminate()
         for callback in self._callbacks:
             callback.stop()
+        if self._watch is not None:
+            self._watch.cancel()
         await self.sockets.drain()
         await self.service.hub.close()
         if self.server is not None:
@@ -266,27 +298,11 @@ def _greet(app: App) -> None:
     out.print(f"  Open once to sign in:  {app.login_link()}")
     if app.settings.demo:
         out.print("  The demo fleet is sending; start with --no-demo for an empty server.")
-    out.print("  Keys for programs:     python app.py keys create --name NAME --scopes read,ingest")
+    python = os.path.relpath(sys.executable)
+    python = "python" if python.startswith("..") else python
+    out.print(f"  Keys for programs:     {python} app.py keys create --name NAME --scopes read,ingest")
     out.print("  Stop with Ctrl-C.\n")
     sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def faces() -> Iterator[None]:
-    """Errors of ours as one sentence on stderr and exit code 2; never a traceback."""
-    try:
-        yield
-    except PlumblineError as error:
-        typer.echo(f"error {error.message}", err=True)
-        if error.hint:
-            typer.echo(f"hint  {error.hint}", err=True)
-        raise typer.Exit(2) from None
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            typer.echo("error this port is in use; stop the other program or choose another with --port", err=True)
-            raise typer.Exit(2) from None
-        typer.echo(f"error {error.strerror or error}: {error.filename or ''}".rstrip(": "), err=True)
-        raise typer.Exit(2) from None
 
 
 def with_settings(run: Callable[[Settings], None]) -> Callable[..., None]:
@@ -315,84 +331,16 @@ def with_settings(run: Callable[[Settings], None]) -> Callable[..., None]:
 
 def serve(settings: Settings) -> None:
     """Serve boards, API and intake on one port."""
-    from analytics.key_text import Redacting
+    from analytics.logs import formatter
 
-    handler = logging.StreamHandler()
-    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
     with faces():
+        handler = logging.StreamHandler()
+        handler.setFormatter(formatter(settings.log_format))
+        logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
         asyncio.run(serve_until_stopped(settings))
 
 
 cli.command("serve")(with_settings(serve))
-
-Data = Annotated[Path, typer.Option(help="data directory of the server", envvar="PLUMBLINE_DATA")]
-
-
-@keys_cli.command("create")
-def keys_create(
-    name: Annotated[str, typer.Option(help="what or who the key is for")],
-    scopes: Annotated[str, typer.Option(help="comma-separated: read, ingest, admin")] = "read",
-    data: Data = Path(".plumbline"),
-    domains: Annotated[str, typer.Option(help="only these domains, comma-separated")] = "",
-    datasets: Annotated[str, typer.Option(help="only these datasets, comma-separated")] = "",
-    boards: Annotated[str, typer.Option(help="only these boards, comma-separated")] = "",
-    expires_days: Annotated[float, typer.Option(help="days until it expires; 0 is never")] = 0,
-) -> None:
-    """Create a key and print it, once, on stdout."""
-    from analytics.keys import Keys
-
-    def listed(text: str) -> list[str] | None:
-        return [t.strip() for t in text.split(",") if t.strip()] or None
-
-    with faces():
-        data.mkdir(parents=True, exist_ok=True)
-        if expires_days < 0:
-            raise ValidationError(f"expected days from now, 0 or more, got {expires_days:g}")
-        keys = Keys(data, utc_now)
-        expires = utc_now() + timedelta(days=expires_days) if expires_days else None
-        _, plaintext = keys.create(
-            name,
-            listed(scopes) or [],
-            domains=listed(domains),
-            datasets=listed(datasets),
-            boards=listed(boards),
-            expires_at=expires,
-        )
-        keys.close()
-    typer.echo(plaintext)
-
-
-@keys_cli.command("list")
-def keys_list(data: Data = Path(".plumbline")) -> None:
-    """List keys: id, name, scopes, when last used. Never the keys themselves."""
-    from analytics.keys import Keys
-
-    with faces():
-        keys = Keys(data, utc_now)
-        table = Table("id", "name", "scopes", "created", "last used", "state", box=None)
-        for key in keys.list():
-            state = (
-                "revoked" if key.revoked_at else "expired" if key.expires_at and key.expires_at < utc_now() else "valid"
-            )
-            used = f"{key.last_used:%Y-%m-%d %H:%M}" if key.last_used else "never"
-            table.add_row(key.id, key.name, ",".join(sorted(key.scopes)), f"{key.created_at:%Y-%m-%d}", used, state)
-        keys.close()
-    Console(highlight=False, markup=False).print(table)
-
-
-@keys_cli.command("revoke")
-def keys_revoke(
-    id: Annotated[str, typer.Argument(help="id from `keys list`")], data: Data = Path(".plumbline")
-) -> None:
-    """Revoke a key: it is refused from now on."""
-    from analytics.keys import Keys
-
-    with faces():
-        keys = Keys(data, utc_now)
-        keys.revoke(id)
-        keys.close()
-    typer.echo(f"revoked {id}")
 
 
 @cli.command()

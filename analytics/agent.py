@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from analytics import window as windows
-from analytics.errors import Internal, NotFound, PlumblineError, nearest, unknown
+from analytics.errors import Internal, NotFound, PlumblineError, ValidationError, nearest, unknown
 from analytics.insights import changes as changed
 from analytics.insights import confidence as trusting
 from analytics.insights.changes import Insight, change_of
@@ -60,6 +60,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     workspace: Workspace
     now: datetime
     base: Query  # window, filters and compare, no metrics yet
+    domains: tuple[str, ...] | None = None  # the only ones a key may know of
 
     def trust_of(self, sources: Sources, metric: Metric, window_s: float) -> Trust:
         return sources.trust(
@@ -141,7 +142,11 @@ class AnalyticsAgent:
         grain = "auto" if wanted is None or request.window else None
         base = ctx.base if grain else msgspec.structs.replace(ctx.base, compare=None)
         query = msgspec.structs.replace(base, metrics=names, grain=grain)
-        ranked = msgspec.structs.replace(query, grain=None, compare=None, group_by=[leader], limit=LEADERS)
+        first = "flows" if "flows" in names else names[0]  # what makes a leader
+        ranking = [first, *(n for n in names if n != first)]
+        ranked = msgspec.structs.replace(
+            query, metrics=ranking, grain=None, compare=None, group_by=[leader], limit=LEADERS
+        )
         result, leaders = await asyncio.gather(self._run(ctx, query), self._run(ctx, ranked))
         if wanted is not None and result.rows == 0:
             raise await self._missing(what, column, wanted, request, now, allowed)
@@ -179,6 +184,8 @@ class AnalyticsAgent:
     # query
 
     async def _query(self, request: QueryRequest, now: datetime, allowed: Sequence[Filter]) -> Answer:
+        if not request.metrics:
+            raise ValidationError("metrics: expected at least one name", hint="see GET /api/metrics")
         ctx = self._context(request, now, allowed, "now-1h")
         query = msgspec.structs.replace(
             ctx.base,
@@ -233,7 +240,7 @@ class AnalyticsAgent:
             insights += found
         shown = next((r for r in answers.values() if isinstance(r, Result)), None)
         heads = [t["head"]["confidence"] for t in tiles.values() if t["head"].get("confidence") is not None]
-        trust = self._sources.trust(now, kinds=None, window_s=ctx_seconds(ctx, now))
+        trust = self._sources.trust(now, dataset=_dataset(board, ctx.workspace), window_s=ctx_seconds(ctx, now))
         return Answer(
             analytics=self._board_fields(ctx, board, shown, trust, started) | {"tiles": tiles},
             insights=[i.wire() for i in insights],
@@ -339,6 +346,7 @@ class AnalyticsAgent:
         started: float,
     ) -> dict[str, Any]:
         label, previous = windows.describe(ctx.base.window)
+        dataset = _dataset(board, ctx.workspace)
         executed = _executed(shown, ctx.base.window.tz) if shown else {"window": None, "partial": None}
         return {
             "board": board.name,
@@ -356,15 +364,21 @@ class AnalyticsAgent:
             "watermark": ms_of(trust.watermark),
             "newest": None if trust.age_s is None else ms_of(ctx.now - timedelta(seconds=trust.age_s)),
             "usual_s": trust.usual_s,
-            "sources": {
-                "reporting": trust.reporting,
-                "late": [{"source": x.source, "age_s": round(x.age_s, 1)} for x in trust.late],
-            },
+            **self._traffic(ctx, trust),
+            "query_ms": round((time.perf_counter() - started) * 1000, 1),
+            "domains": [d for d in self._sources.domains(dataset) if ctx.domains is None or d in ctx.domains],
+            "workspace_error": self._workspace_error(),
+        }
+
+    def _traffic(self, ctx: Context, trust: Trust) -> dict[str, Any]:
+        """What the header says of all senders; nothing of others' to a key that is bound to domains."""
+        if ctx.domains is not None:
+            return {"sources": None, "events_per_min": None, "dropped": None}
+        late = [{"source": x.source, "age_s": round(x.age_s, 1)} for x in trust.late]
+        return {
+            "sources": {"reporting": trust.reporting, "late": late},
             "events_per_min": trust.events_per_min,
             "dropped": trust.dropped,
-            "query_ms": round((time.perf_counter() - started) * 1000, 1),
-            "domains": self._sources.domains(),
-            "workspace_error": self._workspace_error(),
         }
 
     # shared steps
@@ -374,13 +388,17 @@ class AnalyticsAgent:
         if request.domain is not None:
             filters.append(Filter(dim="domain", values=[request.domain]))
         window = windows.parse(request.window, default)
+        own = next((tuple(str(v) for v in f.values) for f in allowed if f.dim == "domain"), None)
         return Context(
-            workspace=self._workspace(), now=now, base=Query(window=window, filters=filters, compare="previous")
+            workspace=self._workspace(),
+            now=now,
+            base=Query(window=window, filters=filters, compare="previous"),
+            domains=own,
         )
 
     async def _run(self, ctx: Context, query: Query) -> Result:
         """Run a query; a count of nothing stays a zero only where there is reason to believe it."""
-        counted = not (query.group_by or query.select or ALL in query.metrics) and ALL in ctx.workspace.metrics
+        counted = not (query.group_by or query.select or ALL in query.metrics) and _counts(ctx.workspace, query)
         asked = msgspec.structs.replace(query, metrics=[*query.metrics, ALL]) if counted else query
         result = await self._store.query(asked, now=ctx.now)
         if counted:
@@ -445,6 +463,18 @@ def ctx_seconds(ctx: Context, now: datetime) -> float:
 def _key(ctx: Context, ask: Ask) -> tuple[Any, ...]:
     dataset = ctx.workspace.metrics[ask.metrics[0]].dataset if ask.metrics else "events"
     return (dataset, *ask.sharing_key())
+
+
+def _dataset(board: Board, workspace: Workspace) -> str:
+    """The dataset a board's header speaks of: that of all its metrics, or the events."""
+    found = {workspace.metrics[name].dataset for tile in board.tiles for name in tile.metrics}
+    return found.pop() if len(found) == 1 else "events"
+
+
+def _counts(workspace: Workspace, query: Query) -> bool:
+    """Whether ALL counts the rows that these metrics are made of."""
+    metrics = workspace.metrics
+    return ALL in metrics and all(metrics[n].dataset == metrics[ALL].dataset for n in query.metrics if n in metrics)
 
 
 def _kinds(metric: Metric, workspace: Workspace) -> frozenset[str] | None:

@@ -132,6 +132,7 @@ class Hub:
         self._data_version = 0
         self._ticking = asyncio.Lock()
         self._last_start = 0.0
+        self._last_woken = False
         self._last_length = 0.0
         self._ticks = self._dropped = self._coalesced = 0
         self._fanout_s = 0.0
@@ -226,7 +227,9 @@ class Hub:
         """New rows are there: tick early, but not more often than the least interval and a quarter of the time."""
         self._data_version += 1
         if self._woken is None and self._standing:
-            pause = max(self._min_interval_s, 3 * self._last_length)
+            # news after a rest is told at once; a steady stream is told once an interval
+            steady = 0.9 * self._interval_s if self._last_woken else 0.0
+            pause = max(self._min_interval_s, 3 * self._last_length, steady)
             delay = max(0.0, self._last_start + pause - self._monotonic())
             self._woken = asyncio.get_running_loop().call_later(delay, self._wake)
 
@@ -243,6 +246,7 @@ class Hub:
         async with self._ticking:
             if not woken and self._monotonic() - self._last_start < 0.7 * self._interval_s:
                 return
+            self._last_woken = woken
             self._last_start = self._monotonic()
             self._forget_rested()
             self._fanout_s = 0.0
@@ -309,7 +313,7 @@ class Hub:
     async def _fan_out(self, standing: Standing, head: bytes, body: bytes) -> None:
         same: dict[bytes, bytes] = {}
         for i, subscription in enumerate(list(standing.subscriptions), 1):
-            if not subscription.started:
+            if not subscription.started or subscription not in standing.subscriptions:  # it left in mid-tick
                 continue
             if subscription.behind:
                 self._send_snapshot(standing, subscription)

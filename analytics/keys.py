@@ -20,13 +20,15 @@ from typing import Any
 import msgspec
 
 from analytics.errors import Conflict, Forbidden, NotFound, Unauthorized, ValidationError, unknown
-from analytics.key_text import KeyText
+from analytics.key_text import KeyText, redact
 from analytics.keys_db import Database, secret_file
 from analytics.rights import SCOPES, Principal, Rights
 
 __all__ = ["SCOPES", "AuditEntry", "Key", "Keys", "Principal", "Rights"]
 
 SESSION = timedelta(days=30)
+GRACE = timedelta(days=1)  # how long a rotated key goes on
+FOREVER = datetime.max.replace(tzinfo=UTC)
 TOUCH_MS = 60_000  # last_used is at most this much behind
 REFUSALS_PER_MINUTE = 100  # audit rows; refusals beyond are counted only
 
@@ -43,6 +45,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used: datetime | None = None
+    replaced_by: str | None = None  # the key that a rotation put in its place
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -91,36 +94,45 @@ class Keys:
         datasets: Iterable[str] | None = None,
         networks: Iterable[str] | None = None,
         expires_at: datetime | None = None,
+        by: str | None = None,
+        address: str | None = None,
     ) -> tuple[Key, str]:
-        """A new key and its plaintext, which exists nowhere else. Raises ValidationError."""
+        """A new key and its plaintext, which exists nowhere else. `by` and `address` go to the audit log.
+        Raises ValidationError."""
         rights = Rights.checked(scopes, domains, datasets, boards, networks)
         if not (1 <= len(name) <= 100 and name.isprintable() and name.strip() == name):
             raise ValidationError("a key needs a name of 1 to 100 printable characters")
         if expires_at is not None and expires_at <= self._now():
             raise ValidationError(f"the key would have expired already, at {expires_at.isoformat()}")
         with self._changing():
-            return self._insert(name, rights, expires_at, "create", None)
+            return self._insert(name, rights, expires_at, "create", address, _told(by))
 
-    def rotate(self, key_id: str, grace: timedelta = timedelta(days=1)) -> tuple[Key, str]:
+    def rotate(
+        self, key_id: str, grace: timedelta = GRACE, *, by: str | None = None, address: str | None = None
+    ) -> tuple[Key, str]:
         """A new key with the same name, rights and expiry; the old one ends after the grace period.
         Raises NotFound, Conflict."""
         with self._changing():
             old = self.get(key_id)
             if why := old.ended(self._now()):
                 raise Conflict(f"key {key_id} {why}", hint="create a new one")
-            ends = self._now() + grace
-            if old.expires_at is None or ends < old.expires_at:
-                self._db.write("UPDATE keys SET expires_at = ? WHERE id = ?", (_ms(ends), key_id))
-            return self._insert(old.name, old.rights, old.expires_at, "rotate", f"replaces {key_id}")
+            if old.replaced_by is not None:  # it has only its grace left, which is no expiry to pass on
+                raise Conflict(f"key {key_id} was rotated already", hint=f"rotate its successor {old.replaced_by}")
+            told = _told(f"replaces {key_id}", by)
+            new, plaintext = self._insert(old.name, old.rights, old.expires_at, "rotate", address, told)
+            ends = min(self._now() + grace, old.expires_at or FOREVER)
+            sql = "UPDATE keys SET expires_at = ?, replaced_by = ? WHERE id = ?"
+            self._db.write(sql, (_ms(ends), new.id, key_id))
+        return new, plaintext
 
-    def revoke(self, key_id: str) -> Key:
+    def revoke(self, key_id: str, *, by: str | None = None, address: str | None = None) -> Key:
         """End a key and its sessions now, for good. Raises NotFound; twice is once."""
         with self._changing():
             if self.get(key_id).revoked_at is None:
                 self._db.write("UPDATE keys SET revoked_at = ? WHERE id = ?", (_ms(self._now()), key_id))
                 self._db.write("DELETE FROM sessions WHERE key_id = ?", (key_id,))
                 self._db.write("DELETE FROM links WHERE key_id = ?", (key_id,))
-                self._audit("revoke", key_id)
+                self._audit("revoke", key_id, address, _told(by))
         return self.get(key_id)
 
     def list(self) -> list[Key]:
@@ -131,8 +143,14 @@ class Keys:
         """Raises NotFound."""
         found = self._find(key_id)
         if found is None:
-            raise NotFound(unknown("key", key_id, [key.id for key in self.list()]))
+            raise NotFound(unknown("key", redact(key_id), [key.id for key in self.list()]))
         return found[0]
+
+    def state(self, key: Key) -> str:
+        """valid, replaced (rotated, in its grace), expired or revoked."""
+        if key.revoked_at is not None:
+            return "revoked"
+        return "expired" if key.ended(self._now()) else "replaced" if key.replaced_by else "valid"
 
     def alive(self, key_id: str) -> bool:
         """Whether a key still counts; what open sockets ask each second."""
@@ -247,7 +265,13 @@ class Keys:
             self._cache.clear()
 
     def _insert(
-        self, name: str, rights: Rights, expires_at: datetime | None, event: str, detail: str | None
+        self,
+        name: str,
+        rights: Rights,
+        expires_at: datetime | None,
+        event: str,
+        address: str | None,
+        detail: str | None,
     ) -> tuple[Key, str]:
         text, now = KeyText.fresh(), self._now()
         row = (
@@ -259,7 +283,7 @@ class Keys:
         )
         sql = "INSERT INTO keys (id, digest, name, rights, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
         self._db.write(sql, (*row, None if expires_at is None else _ms(expires_at)))
-        self._audit(event, text.id, None, detail)
+        self._audit(event, text.id, address, detail)
         return self.get(text.id), text.plaintext()
 
     def _find(self, key_id: str) -> tuple[Key, bytes] | None:
@@ -313,11 +337,11 @@ class Keys:
         self._db.write(sql, (_ms(self._now()), event, key_id, address, detail))
 
 
-_SELECT = "SELECT id, digest, name, rights, created_at, expires_at, revoked_at, last_used FROM keys"
+_SELECT = "SELECT id, digest, name, rights, created_at, replaced_by, expires_at, revoked_at, last_used FROM keys"
 
 
 def _key(row: tuple[Any, ...]) -> Key:
-    key_id, _, name, rights, created_at, *times = row
+    key_id, _, name, rights, created_at, replaced_by, *times = row
     expires_at, revoked_at, last_used = (None if ms is None else _time(ms) for ms in times)
     return Key(
         id=key_id,
@@ -327,6 +351,7 @@ def _key(row: tuple[Any, ...]) -> Key:
         expires_at=expires_at,
         revoked_at=revoked_at,
         last_used=last_used,
+        replaced_by=replaced_by,
     )
 
 
@@ -339,6 +364,10 @@ def _principal(key: Key) -> Principal:
         expires_at=key.expires_at,
         **{name: None if values is None else frozenset(values) for name, values in limits.items()},
     )
+
+
+def _told(*parts: str | None) -> str | None:
+    return ", ".join(part for part in parts if part) or None
 
 
 def _ms(time: datetime) -> int:

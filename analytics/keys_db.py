@@ -19,7 +19,7 @@ SECRET_BYTES = 32
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS keys (
     id TEXT PRIMARY KEY, digest BLOB NOT NULL, name TEXT NOT NULL, rights TEXT NOT NULL,
-    created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used INTEGER
+    created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used INTEGER, replaced_by TEXT
 );
 CREATE TABLE IF NOT EXISTS sessions (
     digest BLOB PRIMARY KEY, key_id TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL
@@ -54,6 +54,9 @@ class Database:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")  # a revocation survives a power cut
         self._connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        with self.writing():  # a file of version 0.1
+            if "replaced_by" not in {row[1] for row in self.rows("PRAGMA table_info(keys)")}:
+                self.write("ALTER TABLE keys ADD COLUMN replaced_by TEXT")
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock:

@@ -219,8 +219,13 @@ def decode(raw: str | bytes, *, plain: bool = False) -> Request:
     try:
         text = raw if isinstance(raw, str) else raw.decode("utf-8")
         obj = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        if "\\u" in text:
+            msgspec.json.encode(obj)  # half of a surrogate pair is fine as an escape, but has no bytes to answer with
     except ValidationError:
         raise
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.start + 1]
+        raise ValidationError(f"the text holds {half!r}, one half of a surrogate pair", hint="send both, or none") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ValidationError(
             f"expected one JSON object, got something that does not parse: {str(error)[:120]}"

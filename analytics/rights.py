@@ -57,6 +57,16 @@ class Rights(msgspec.Struct, frozen=True, omit_defaults=True):
         found = getattr(found, "ipv4_mapped", None) or found  # how a socket for both families shows IPv4
         return any(found in ipaddress.ip_network(network) for network in self.networks)
 
+    def check_gives(self, other: Rights) -> None:
+        """Whether a key of these rights may hand out a key of other ones: scopes are free, limits are passed
+        on. Raises Forbidden."""
+        for what in ("domains", "datasets", "boards", "networks"):
+            had: tuple[str, ...] | None = getattr(self, what)
+            wanted: tuple[str, ...] | None = getattr(other, what)
+            inside = _inside if what == "networks" else tuple.__contains__
+            if had is not None and not (wanted and all(inside(had, name) for name in wanted)):
+                raise Forbidden(f"this key is bound to {what} {', '.join(had)}, and so are the keys it makes")
+
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who is asking, and what they may. None is no limit."""
@@ -94,3 +104,8 @@ def _networks(values: Iterable[str] | None) -> tuple[str, ...] | None:
         return None if found is None else tuple(str(ipaddress.ip_network(value)) for value in found)
     except ValueError as error:
         raise ValidationError(f"networks: {error}", hint="for example 10.0.0.0/8 or 2001:db8::/32") from None
+
+
+def _inside(networks: tuple[str, ...], network: str) -> bool:
+    inner, outer = ipaddress.ip_network(network), [ipaddress.ip_network(n) for n in networks]
+    return any(inner.version == n.version and inner.subnet_of(n) for n in outer)  # type: ignore[arg-type]

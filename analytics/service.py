@@ -6,8 +6,10 @@ Scope is checked here, once, for all of them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +19,12 @@ from analytics.agent import AnalyticsAgent, Answer, rfc3339
 from analytics.errors import Forbidden, Internal, NotFound, PlumblineError, Timeout, ValidationError, unknown
 from analytics.hub import Hub, Subscriber
 from analytics.ingest.intake import Batch, Intake
-from analytics.messages import ANSWERABLE, AnalyticsUpdate, BoardRequest, Question, Request, Subscribe
+from analytics.messages import ANSWERABLE, AnalyticsUpdate, BoardRequest, Question, Request, Subscribe, tag
 from analytics.query import Filter
 from analytics.rights import Principal
 from analytics.sources import Sources
 from analytics.store.base import Ack, Store
+from analytics.telemetry import SELF
 from analytics.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -49,7 +52,8 @@ class Service:
         self._workspace = workspace
         self._now = now
         self._deadline_s = deadline_s
-        self.hub = hub_factory(self._ask)
+        self.observe: Callable[[str, str, float], None] = lambda type, code, seconds: None
+        self.hub = hub_factory(self._stand)
         store.on_commit(self._committed)
 
     async def ingest(
@@ -57,25 +61,24 @@ class Service:
     ) -> tuple[Ack, Batch]:
         """Take events in; returns after they are durable. Raises Forbidden, NotFound, ValidationError,
         TooLarge, UnsupportedMedia, Overloaded, StorageFull."""
-        principal.require("ingest")
-        workspace = self._workspace()
-        if dataset not in workspace.datasets:
-            raise NotFound(unknown("dataset", dataset, workspace.datasets))
-        if principal.datasets is not None and dataset not in principal.datasets:
-            raise Forbidden(f"this key may not write to dataset {dataset!r}")
-        batch = await asyncio.to_thread(
-            self._intake.ingest, body, format=format, encoding=encoding, source=principal.name, dataset=dataset
-        )
-        self._sources.dropped(batch.dropped, self._now())
-        if batch.table.num_rows == 0:
-            return Ack(0, 0, self._store.stats()["rows"]), batch
-        return await self._store.append(dataset, batch.table), batch
+        with self._observed("ingest"):
+            self._may_write(principal, dataset)
+            batch = await asyncio.to_thread(
+                self._intake.ingest, body, format=format, encoding=encoding, source=principal.name, dataset=dataset
+            )
+            if batch.dropped:  # those refused came from whoever sent the rest of the batch
+                senders = frozenset(batch.table["source"].unique().to_pylist()) or frozenset({principal.name})
+                self._sources.dropped(batch.dropped, self._now(), dataset=dataset, senders=senders)
+            if batch.table.num_rows == 0:
+                return Ack(0, 0, self._store.stats()["rows"]), batch
+            return await self._store.append(dataset, batch.table), batch
 
     async def answer(self, principal: Principal, request: Request) -> AnalyticsUpdate:
         """Answer one question. Raises Forbidden, NotFound, ValidationError, Timeout."""
         if not isinstance(request, ANSWERABLE):
             raise ValidationError(f"a {type(request).__name__} is not answered here", hint="send it on the socket")
-        answer = await self._ask(request, self._allowed(principal, request), {})
+        with self._observed(tag(type(request))):
+            answer = await self._ask(request, self._allowed(principal, request), {})
         return AnalyticsUpdate(
             analytics=answer.analytics,
             insights=answer.insights,
@@ -90,10 +93,11 @@ class Service:
     ) -> Callable[[], None]:
         """Stand a query, or come back to one; what follows `ready(seq, recovered)` is the snapshot or what was
         missed. The scope is checked again each time. Returns the way to leave it."""
-        allowed = self._allowed(principal, message.request)
-        return await self.hub.subscribe(
-            message.request, allowed, message.sub, subscriber, ready, mode=message.mode, since=message.since
-        )
+        with self._observed("subscribe"):
+            allowed = self._allowed(principal, message.request)
+            return await self.hub.subscribe(
+                message.request, allowed, message.sub, subscriber, ready, mode=message.mode, since=message.since
+            )
 
     def catalogue(self, principal: Principal, what: str) -> list[dict[str, Any]]:
         """Declarations of `datasets`, `metrics` or `boards` that the principal may see."""
@@ -101,6 +105,16 @@ class Service:
         found: dict[str, Any] = getattr(self._workspace(), what)
         allowed = principal.boards if what == "boards" else principal.datasets if what == "datasets" else None
         return [msgspec.to_builtins(x) for name, x in found.items() if allowed is None or name in allowed]
+
+    def _may_write(self, principal: Principal, dataset: str) -> None:
+        principal.require("ingest")
+        workspace = self._workspace()
+        if dataset not in workspace.datasets:
+            raise NotFound(unknown("dataset", dataset, workspace.datasets))
+        if principal.datasets is not None and dataset not in principal.datasets:
+            raise Forbidden(f"this key may not write to dataset {dataset!r}")
+        if dataset == SELF:
+            raise Forbidden(f"the dataset {dataset!r} holds Plumbline's own readings; nobody else writes to it")
 
     def _allowed(self, principal: Principal, request: Question) -> tuple[Filter, ...]:
         principal.require("read")
@@ -111,6 +125,26 @@ class Service:
         if request.domain is not None and request.domain not in principal.domains:
             raise Forbidden(f"this key may not see domain {request.domain!r}")
         return (Filter(dim="domain", op="in", values=[*sorted(principal.domains)]),)
+
+    @contextlib.contextmanager
+    def _observed(self, type: str) -> Iterator[None]:
+        """Tell `observe` how one request ended and how long it took."""
+        started, code = time.perf_counter(), "OK"
+        try:
+            yield
+        except PlumblineError as error:
+            code = error.code
+            raise
+        except BaseException as error:
+            code = "CANCELLED" if isinstance(error, asyncio.CancelledError) else Internal.code
+            raise
+        finally:
+            self.observe(type, code, time.perf_counter() - started)
+
+    async def _stand(self, request: Question, allowed: tuple[Filter, ...], memo: dict[Any, Any]) -> Answer:
+        """What the hub asks for its subscribers, observed apart from what a principal asks."""
+        with self._observed("standing"):
+            return await self._ask(request, allowed, memo)
 
     async def _ask(self, request: Question, allowed: tuple[Filter, ...], memo: dict[Any, Any]) -> Answer:
         try:
@@ -123,13 +157,17 @@ class Service:
 
     def _committed(self, dataset: str, table: Any) -> None:
         self._sources.observe(dataset, table, self._now())
-        self.hub.data_changed()
+        if dataset != SELF:  # looking at ourselves wakes nobody; a board of it follows at its own pace
+            self.hub.data_changed()
 
 
-def faced(error: BaseException) -> PlumblineError:
-    """Any exception as one that may be shown: ours as it is, others as a reference into the log."""
+def faced(error: BaseException, about: Mapping[str, Any] | None = None) -> PlumblineError:
+    """Any exception as one that may be shown: ours as it is, others as a reference into the log, where `about`
+    says whose request it was."""
     if isinstance(error, PlumblineError):
         return error
     hidden = Internal.hidden()
-    log.error("unexpected error, reference %s", hidden.details["reference"], exc_info=error)
+    reference = hidden.details["reference"]
+    said = {"about": {"reference": reference, **(about or {})}}
+    log.error("unexpected error, reference %s", reference, exc_info=error, extra=said)
     return hidden

@@ -50,4 +50,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sockets_per_key: Annotated[int, Setting("open sockets of one key")] = 50
     lifetime_h: Annotated[float, Setting("hours after which a socket is closed, to come back")] = 24.0
     ping_s: Annotated[float, Setting("seconds between two pings of a socket")] = 20.0
+    self_s: Annotated[float, Setting("seconds between two readings of Plumbline itself; 0 takes none")] = 2.0
+    log_format: Annotated[str, Setting("text, or json for one object a line")] = "text"
     log_level: Annotated[str, Setting("debug, info, warning or error")] = "warning"

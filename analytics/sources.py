@@ -93,8 +93,8 @@ class Sources:
 
     def __init__(self) -> None:
         self._streams: dict[tuple[str, str, str], Stream] = {}
-        self._drops: deque[tuple[float, int]] = deque(maxlen=100_000)
-        self._domains: dict[str, int] = {}
+        self._drops: deque[tuple[float, str, frozenset[str], int]] = deque(maxlen=100_000)
+        self._domains: dict[tuple[str, str], int] = {}
         self._pruned = 0
 
     def observe(self, dataset: str, table: pa.Table, now: datetime) -> None:
@@ -125,18 +125,20 @@ class Sources:
         for key, (seconds, counts, newest) in batches.items():
             self._streams.setdefault(key, Stream()).add(seconds, counts, newest, arrived_us)
         for domain in pc.unique(table["domain"]).to_pylist():
-            if domain and (domain in self._domains or len(self._domains) < 200):
-                self._domains[domain] = now_s
+            if domain and ((dataset, domain) in self._domains or len(self._domains) < 200):
+                self._domains[dataset, domain] = now_s
         self._prune(now_s)
 
-    def dropped(self, count: int, now: datetime) -> None:
-        """Remember that so many events were refused."""
+    def dropped(
+        self, count: int, now: datetime, *, dataset: str = "events", senders: frozenset[str] = frozenset()
+    ) -> None:
+        """Remember that so many events of these sources were refused."""
         if count:
-            self._drops.append((now.timestamp(), count))
+            self._drops.append((now.timestamp(), dataset, senders, count))
 
-    def domains(self) -> list[str]:
+    def domains(self, dataset: str = "events") -> list[str]:
         """Domains seen lately, for pickers."""
-        return sorted(self._domains)
+        return sorted(domain for of, domain in self._domains if of == dataset)
 
     def trust(
         self,
@@ -157,7 +159,11 @@ class Sources:
             if of == dataset and (kinds is None or kind in kinds) and (sources is None or source in sources)
         ]
         chosen = [c for c in chosen if c[1].counts]
-        dropped = sum(n for at, n in self._drops if at >= since)
+        dropped = sum(
+            count
+            for at, of, senders, count in self._drops
+            if at >= since and of == dataset and (sources is None or senders & sources)
+        )
         per_min = sum(s.count_since(now_s - 60) for _, s, _ in chosen)
         if not chosen:
             return Trust(

@@ -51,7 +51,8 @@ def parse(window: Window | str | dict[str, Any] | None, default: str, tz: str = 
     if window is None:
         window = default
     if isinstance(window, str):
-        window = Window(window, "now", tz)
+        start, _, end = window.partition(" to ")  # "now-2h to now-1h" is how one address holds a past range
+        window = Window(start.strip(), end.strip() or "now", tz)
     elif isinstance(window, dict):
         if extra := sorted(set(window) - {"from", "to", "tz"}):
             raise ValidationError(f"window: expected the keys from, to and tz, got {extra[0]!r}", hint=HINT)

@@ -45,7 +45,7 @@ class BoardView {
     this.seen = new IntersectionObserver((entries) => this.#sight(entries), { rootMargin: "120px" })
     for (const tile of this.tiles.values()) this.seen.observe(tile.element)
     this.off = this.scope.on((state, patch) => this.#scoped(patch))
-    this.beat = setInterval(() => this.#heartbeat(), 400)
+    this.beat = setInterval(() => this.#heartbeat(), 1000)
     this.paused = this.scope.state.paused
     transport.ask(this.scope.request(spec.board))
     transport.listen({ message: (m) => this.#message(m), state: (s) => this.#connected(s) })
@@ -107,7 +107,7 @@ class BoardView {
     this.board = { ...board, drawn: this.board?.drawn }
     if (this.fresh) { this.fresh = false; this.board.drawn = false }
     this.#clock(board.now)
-    this.#bannered(board.workspace_error ? ["The workspace file has an error", board.workspace_error] : null)
+    this.#warned()
     this.element.removeAttribute("aria-busy")
     for (const [id, tile] of this.tiles) tile.take(board.tiles[id], windowed)
     const all = [...this.tiles.values()]
@@ -118,6 +118,7 @@ class BoardView {
     if (!this.board) return
     Object.assign(this.board, board)
     this.#clock(at)
+    if (board && "workspace_error" in board) this.#warned()
     for (const [id, change] of Object.entries(tiles ?? {})) this.tiles.get(id)?.merge(change)
     if (this.empty && [...this.tiles.values()].some((t) => t.head?.state !== "empty")) this.#emptied(false)
   }
@@ -132,15 +133,20 @@ class BoardView {
   #refused(error) {
     this.element.removeAttribute("aria-busy")
     this.refused = true
-    this.#bannered([error?.message ?? "The server refused this view", error?.hint], true)
+    this.#bannered([error?.message ?? "The server refused this view", format.sentence(error?.hint ?? "")], true)
     for (const tile of this.tiles.values()) if (!tile.head) tile.refuse()
     this.#heartbeat()
+  }
+
+  #warned() {
+    const error = this.board.workspace_error
+    this.#bannered(error ? ["The workspace file has an error; the last good one stays.", error] : null)
   }
 
   #bannered(words, retry) {
     this.banner.hidden = !words
     if (!words) return
-    this.banner.replaceChildren(icon("warn"), h("span", {}, h("b", {}, format.sentence(words[0])), " ", format.sentence(words[1] ?? "")),
+    this.banner.replaceChildren(icon("warn"), h("span", {}, h("b", {}, format.sentence(words[0])), " ", words[1] ?? ""),
       retry ? h("button.btn", { type: "button", click: () => this.transport.retry() }, "Try again") : "")
   }
 
@@ -196,7 +202,7 @@ class BoardView {
     // in sight first; then, once, what is not, so that scrolling meets finished tiles
     const order = [...this.dirty].sort((a, b) => b.visible - a.visible)
     for (const tile of order) {
-      if ((!tile.visible && tile.drawn) || tile.holding()) continue
+      if ((!tile.visible && tile.drawn) || tile.holding() || tile.early(started)) continue
       if (performance.now() - started > BUDGET_MS) { left = true; break }
       this.dirty.delete(tile)
       tile.draw()

@@ -38,6 +38,7 @@ export function controls(root, scope, { home }) {
     { text: "Copy link", act: () => navigator.clipboard.writeText(location.href) },
     { text: "Keys", hint: "?", act: help },
     { text: "Docs", href: "/docs" },
+    { text: "API", href: "/api" },
     { text: "Sign out", act: () => root.querySelector("[data-control=logout]").requestSubmit() },
   ])
   keyboard(scope, { ...toggles, help, home })
@@ -115,11 +116,11 @@ function ended(connection) {
 }
 
 function facts({ facts: line, foot }, scope, board) {
-  const { sources = {}, events_per_min: rate, dropped, watermark, query_ms, viewers, file } = board
-  const late = sources.late?.length ?? 0
+  const { sources, events_per_min: rate, dropped, watermark, query_ms, viewers, file } = board
+  const late = sources?.late?.length ?? 0
   const plural = (n, word) => `${format.text(n)} ${word}${n === 1 ? "" : "s"}`
   say(line, [
-    typeof sources.reporting === "number" ? plural(sources.reporting, "source") + (late ? `, ${late} late` : "") : "",
+    typeof sources?.reporting === "number" ? plural(sources.reporting, "source") + (late ? `, ${late} late` : "") : "",
     typeof rate === "number" ? `${format.text(rate)} events/min` : "",
     typeof dropped === "number" ? `${format.text(dropped)} dropped` : "",
     typeof watermark === "number" ? `watermark ${format.clock(watermark, scope.state.tz, "second")}` : "",

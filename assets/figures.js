@@ -173,6 +173,17 @@ function label(axis, ticks, labels) {
 
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2592000]
 
+/** The first line for each label on which it touches no label before it. */
+function stacked(spans) {
+  const lines = []
+  return spans.map(([left, right]) => {
+    let line = lines.findIndex((taken) => taken.every(([l, r]) => right < l || left > r))
+    if (line < 0) line = lines.push([]) - 1
+    lines[line].push([left, right])
+    return line
+  })
+}
+
 /** Ticks on round wall-clock times of a zone, at most `most` of them. */
 function timeTicks(start, end, most, zone) {
   const step = 1000 * (STEPS_S.find((s) => (end - start) / (s * 1000) <= most) ?? STEPS_S.at(-1))
@@ -233,6 +244,7 @@ const line = {
     if (!figure.top || wanted > figure.top * 0.97 || wanted < figure.top * 0.55) {
       figure.step = roundStep(wanted / (figure.tile.height > 200 ? 6 : 3.5), unit)
       figure.top = Math.ceil((wanted * 1.06) / figure.step) * figure.step
+      if (unit === "percent" && high <= 1) figure.top = Math.min(figure.top, 1) // there is nothing above the whole
     }
     const bottom = low < 0 ? Math.floor(low / figure.step) * figure.step : 0
     return [bottom, Math.max(bottom + figure.top, Math.ceil(high / figure.step) * figure.step)]
@@ -251,15 +263,22 @@ const line = {
 
   notes(figure, palette) {
     const { annotations = [], start, end } = figure.head
-    const shown = annotations.slice(0, 8)
+    const shown = annotations.slice(-8)
     const early = shown.map((a) => a.t < start + (end - start) * 0.35)
+    const texts = shown.map((a) => `${format.clock(a.t, figure.board.tz)} ${String(a.text).slice(0, 60)}`)
+    const lines = stacked(shown.map((a, i) => {
+      const at = ((a.t - start) / (end - start)) * figure.view.model.inner_width
+      const width = texts[i].length * 6.6 + 22
+      return early[i] ? [at, at + width] : [at - width, at]
+    }))
     const data = {
       t: shown.map((a) => a.t),
       y: shown.map(() => figure.view.model.y_range.end),
-      text: shown.map((a) => `${format.clock(a.t, figure.board.tz)} ${String(a.text).slice(0, 60)}`),
+      text: texts,
       color: shown.map((a) => palette[a.tone === "bad" ? "bad" : a.tone === "good" ? "good" : "dim"]),
       align: early.map((e) => (e ? "left" : "right")),
       offset: early.map((e) => (e ? 9 : -9)),
+      down: lines.map((line) => 6 + 25 * line),
     }
     const now = JSON.stringify(data)
     if (now === figure.noted) return

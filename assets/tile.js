@@ -6,6 +6,8 @@ import * as format from "./format.js"
 import { TILES, confidence, ring } from "./tiles.js"
 
 const LATE_S = 15 // where a rhythm is not known yet, data older than this is late
+const REDRAWS_PER_BUCKET = 20
+const SLOWEST_MS = 5000 // between two redraws of a chart
 const SOON_S = 5 // nothing younger is called late
 
 /** Whether data of this age is late against the rhythm of its own source (the age that 99 % of its gaps stay under). */
@@ -34,9 +36,17 @@ export class TileView {
     this.drawer = FIGURES.has(spec.type) ? new Figure(spec, this.body, view.common) : make(spec, this.body, view.common)
   }
 
+  /** Whether a chart was drawn so lately that drawing it again would show nothing new: buckets of a minute
+   *  need no redraw each second. Its numbers, and all that is not a chart, follow every tick. */
+  early(now) {
+    if (!this.drawn || !this.paced) return false
+    return now - this.drawnAt < Math.min(SLOWEST_MS, (this.head.grain_ms ?? 0) / REDRAWS_PER_BUCKET) - 200
+  }
+
   /** The whole of it, from a snapshot. */
   take(tile, windowed) {
     if (!tile) return
+    this.paced = false
     this.head = tile.head
     this.columns = tile.columns ?? {}
     if (windowed) this.drawer.top = this.drawer.floor = undefined
@@ -54,6 +64,7 @@ export class TileView {
       this.columns = next
     }
     if (this.holding()) this.waiting += 1
+    this.paced = FIGURES.has(this.spec.type)
     this.view.touch(this)
   }
 
@@ -71,6 +82,7 @@ export class TileView {
   draw() {
     const { head } = this
     this.drawn = true
+    this.drawnAt = performance.now()
     this.waiting = 0
     mark(this.element, "data-state", head.state ?? "ok")
     const ok = (head.state ?? "ok") === "ok"

@@ -122,6 +122,7 @@ function grid(body, caption) {
       known.clear()
     }
     const first = known.size === 0
+    for (const line of rows.children) if (line.className) line.className = ""
     arrange(rows, keys.map((key, i) => {
       if (!known.has(key)) known.set(key, h("tr", { class: first ? null : "new" }, fields.map((f) => h("td", { class: f.number ? "n" : null }))))
       const line = known.get(key)

@@ -135,7 +135,7 @@ def line(tile: Tile, theme: str) -> Sketch:
 
 def notes(sketch: Sketch) -> None:
     """Annotations: a dashed line at `t` and a label beside it; colours come as columns, by tone."""
-    source = sketch.source("notes", "t", "y", "text", "color", "align", "offset")
+    source = sketch.source("notes", "t", "y", "text", "color", "align", "offset", "down")
     sketch.plot.add_glyph(source, VSpan(x="t", line_color="color", line_dash=[3, 3], line_width=1.2))
     sketch.plot.add_glyph(
         source,
@@ -147,7 +147,7 @@ def notes(sketch: Sketch) -> None:
             text_align="align",
             text_baseline="top",
             x_offset="offset",
-            y_offset=6,
+            y_offset="down",
             text_font=value(FONT),
             text_font_size="11px",
             text_font_style="bold",

@@ -47,13 +47,26 @@ class Keys(Protocol):
 class Auth(AuthProvider):
     """Who is behind a request, for Bokeh and for our own handlers alike."""
 
-    def __init__(self, keys: Keys, *, secure: bool = False, origins: Iterable[str] = ()) -> None:
-        """secure: mark the cookie Secure even when the proxy in front speaks plain HTTP to us.
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        verify: Callable[[str, str | None], Principal] | None = None,
+        secure: bool = False,
+        origins: Iterable[str] = (),
+    ) -> None:
+        """verify: who a typed key belongs to, where something stands before `keys.verify`.
+        secure: mark the cookie Secure even when the proxy in front speaks plain HTTP to us.
         origins: further hosts (host:port) that pages of this server are seen under."""
         self.keys = keys
+        self._verify = verify
         self.secure = secure
         self._origins = frozenset(o.lower() for o in origins)
         super().__init__()
+
+    def verify(self, key: str, address: str | None) -> Principal:
+        """Who a typed key belongs to. Raises a PlumblineError."""
+        return (self._verify or self.keys.verify)(key, address)
 
     def same_origin(self, request: HTTPServerRequest) -> bool:
         """Whether a post comes from a page of ours: a browser always says where a form was."""
@@ -137,10 +150,12 @@ class LoginHandler(RequestHandler):
             return
         key = self.get_body_argument("key", "")[:MAX_KEY_CHARS]
         try:
-            principal = self._auth.keys.verify(key, self.request.remote_ip)
+            principal = self._auth.verify(key, self.request.remote_ip)
             if "read" not in principal.scopes:
                 raise Forbidden("This key may send events, but it may not read.", hint="Use a key with the scope read.")
         except PlumblineError as error:
+            if wait_ms := error.details.get("retry_after_ms"):
+                self.set_header("Retry-After", str(max(1, round(wait_ms / 1000))))
             self._form(" ".join(sentence(words) for words in (error.message, error.hint) if words), error.status)
         else:
             self._sign_in(self._auth.keys.open_session(principal))

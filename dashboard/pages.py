@@ -5,9 +5,9 @@ The HTML draws header and empty tiles at once; assets/page.js brings them to lif
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import panel as pn
 from bokeh.application.handlers.function import FunctionHandler
@@ -27,6 +27,7 @@ from dashboard.scope import Scope
 from dashboard.theme import THEMES
 
 FEED_URL = "/api/analytics/ws"
+SCOPES = "plumbline_scopes"  # in the session token: what its owner may do, so that a page offers no more
 
 # No inline script, no other host. Our figures carry no code, but Bokeh compiles its CustomJS and browser drivers
 # compile their probes, so eval stays allowed; Bokeh's own elements are styled inline.
@@ -42,17 +43,34 @@ SCRIPTS = ("bokeh.min.js", "bokeh-widgets.min.js", "bokeh-tables.min.js", "panel
 
 @dataclass(frozen=True)
 class Page:
-    """One entry of the navigation. `board` names a board of the workspace."""
+    """One entry of the navigation. `board` names a board of the workspace, `extra` a template below its tiles."""
 
     url: str
     board: str
     title: str
+    extra: str = ""
 
 
 PAGES = (
     Page("/overview", "overview", "Overview"),
     Page("/resources", "resources", "Resources"),
+    Page("/health", "health", "Health", extra="health.html"),
 )
+
+
+class Link(NamedTuple):
+    """An entry of the navigation that is no board."""
+
+    url: str
+    title: str
+
+
+ADMIN_PAGES = (Link("/keys", "Keys"),)
+
+
+def navigation(scopes: Collection[str]) -> tuple[Page | Link, ...]:
+    """What the head of a page links to, for who has these scopes."""
+    return (*PAGES, *ADMIN_PAGES) if "admin" in scopes else PAGES
 
 
 @dataclass(frozen=True)
@@ -95,13 +113,15 @@ class PageHandler(FunctionHandler):
 
     def process_request(self, request: HTTPServerRequest) -> dict[str, Any]:
         """Goes into the signed session token; Auth.principal compares it when the socket opens."""
-        return self._auth.token_claim(request)
+        principal = self._auth.principal(request)
+        return self._auth.token_claim(request) | {SCOPES: sorted(principal.scopes) if principal else []}
 
 
 def open_page(site: Site, page: Page, doc: Document) -> None:
     """One component in the session, and the template around it."""
     board, workspace = site.board(page), site.workspace()
     arguments = doc.session_context.request.arguments if doc.session_context else {}
+    scopes = doc.session_context.token_payload.get(SCOPES, []) if doc.session_context else []
     query = {k: [v.decode("utf-8", "replace") for v in values] for k, values in arguments.items()}
     dimensions = workspace.dimensions.keys()
     scope, messages = Scope.from_query(
@@ -122,8 +142,10 @@ def open_page(site: Site, page: Page, doc: Document) -> None:
         url=site.assets.url,
         policy=POLICY,
         modules=[f"{name}.js" for name in MODULES],
-        pages=PAGES,
+        pages=navigation(scopes),
         here=page.url,
+        extra=page.extra,
+        scopes=scopes,
         title=board.title,
         file=board.file and f"Built from {board.file}",
         label=scope.window,

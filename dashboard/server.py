@@ -11,9 +11,10 @@ from panel.io.server import get_server
 from tornado.web import RequestHandler
 
 from analytics import window
+from analytics.rights import Principal
 from analytics.settings import Settings
 from analytics.workspace import Workspace
-from dashboard import docs, login
+from dashboard import docs, keys_page, login, reference
 from dashboard.assets import Assets
 from dashboard.login import Auth, Keys
 from dashboard.pages import Site
@@ -25,16 +26,20 @@ def build_server(
     settings: Settings,
     *,
     keys: Keys,
+    verify: Callable[[str, str | None], Principal],
     workspace: Callable[[], Workspace],
     routes: list[tuple[Any, ...]],
     assets: Path,
     max_body_bytes: int,
+    documents: Callable[[], tuple[dict[str, Any], dict[str, Any]]],
 ) -> Any:
-    """A Bokeh server, not yet started. `routes` are the API's; `assets` is the project's assets directory."""
+    """A Bokeh server, not yet started. `routes` are the API's; `assets` is the project's assets directory;
+    `verify` is the doorman's, so that the login form is damped with the API; `documents` gives the API's OpenAPI and
+    AsyncAPI."""
     files = Assets(assets)
     # warns of the "*" below, which Auth makes strict
     logging.getLogger("bokeh.server.util").setLevel(logging.ERROR)
-    auth = Auth(keys, secure=settings.secure_cookie, origins=settings.origin)
+    auth = Auth(keys, verify=verify, secure=settings.secure_cookie, origins=settings.origin)
     site = Site(files, auth, workspace, check_window=lambda text: window.parse(text, "now-1h"))
     return get_server(
         site.applications(),
@@ -47,6 +52,8 @@ def build_server(
             *site.routes(),
             *login.routes(auth, files),
             *docs.routes(auth, files, assets / "docs"),
+            *keys_page.routes(auth, files, workspace),
+            *reference.routes(auth, files, documents),
             *routes,
         ],
         websocket_origin=["*"],  # Auth checks the Origin of every upgrade itself, whatever the port
@@ -63,4 +70,6 @@ def build_server(
 def _quiet(handler: RequestHandler) -> None:
     """One line per request for those who debug; never the query or a one-time token."""
     path = "/login/once/..." if handler.request.path.startswith("/login/once/") else handler.request.path
-    log.debug("%s %s %d", handler.request.method, path, handler.get_status())
+    about = handler.about() if hasattr(handler, "about") else {}
+    about = {name: about[name] for name in ("request_id", "principal") if name in about}
+    log.debug("%s %s %d", handler.request.method, path, handler.get_status(), extra={"about": about})

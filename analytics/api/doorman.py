@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
 
-from analytics.errors import Forbidden, Unauthorized
-from analytics.keys import Keys
+from analytics.damping import Damping
+from analytics.errors import Forbidden, RateLimited, Unauthorized
 from analytics.rights import COOKIE, Principal
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
+class KnowsKeys(Protocol):
+    """What the doorman needs of analytics.keys."""
+
+    def verify(self, plaintext: str, address: str | None) -> Principal: ...
+    def session(self, token: str, address: str | None = None) -> Principal | None: ...
+
+
 class Doorman:
     """Turns a request into a principal. `origins` are further hosts (host:port) whose pages may use a cookie."""
 
-    def __init__(self, keys: Keys, origins: Iterable[str] = ()) -> None:
+    def __init__(self, keys: KnowsKeys, origins: Iterable[str] = (), damping: Damping | None = None) -> None:
         self._keys = keys
         self._origins = frozenset(o.lower() for o in origins)
+        self._damping = Damping() if damping is None else damping
+
+    def verify(self, key: str, address: str | None) -> Principal:
+        """Who a key belongs to. Raises Unauthorized, Forbidden, and RateLimited after too many of these."""
+        try:
+            return self._keys.verify(key, address)
+        except (Unauthorized, Forbidden):
+            wait_s = self._damping.refused(address)
+            if not wait_s:
+                raise
+        raise RateLimited(
+            "too many refused keys from this address",
+            hint=f"wait {wait_s:,.0f} s, then send a key that counts",
+            retry_after_ms=int(wait_s * 1000),
+        )
 
     def principal(self, request: HTTPServerRequest) -> Principal:
-        """Raises Unauthorized without or with a bad key, Forbidden for a foreign page with our cookie."""
+        """Raises Unauthorized without or with a bad key, RateLimited after many bad ones, Forbidden for a foreign
+        page with our cookie."""
         if key := self.key_in(request):
-            return self._keys.verify(key, request.remote_ip)
+            return self.verify(key, request.remote_ip)
         cookie = request.cookies.get(COOKIE)
         principal = self._keys.session(cookie.value, request.remote_ip) if cookie else None
         if principal is None:

@@ -1,4 +1,4 @@
-"""The HTTP API: intake, one-shot questions, the catalogue, health. Errors are RFC 9457 problems."""
+"""The HTTP API: intake, one-shot questions, the catalogue. Errors are RFC 9457 problems."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from analytics import messages
+from analytics import logs, messages
 from analytics.api.doorman import Doorman
 from analytics.errors import NotFound, PlumblineError, TooLarge, ValidationError
 from analytics.rights import Principal
@@ -23,6 +23,7 @@ class ApiHandler(RequestHandler):
     service: Service
     doorman: Doorman
     principal: Principal
+    request_id = ""
 
     def initialize(self, service: Service, doorman: Doorman) -> None:
         self.service = service
@@ -32,6 +33,15 @@ class ApiHandler(RequestHandler):
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.clear_header("Server")
+        # an error clears the headers and comes by again: the id stays
+        self.request_id = self.request_id or logs.request_id(self.request.headers.get("X-Request-Id"))
+        self.set_header("X-Request-Id", self.request_id)
+
+    def about(self) -> dict[str, str]:
+        """Whose request it is, for log lines; never its query."""
+        who = getattr(self, "principal", None)
+        found = {"request_id": self.request_id, "path": self.request.path[:200]}
+        return found | ({"principal": who.name} if who else {})
 
     def prepare(self) -> None:
         self.principal = self.doorman.principal(self.request)
@@ -47,7 +57,7 @@ class ApiHandler(RequestHandler):
         if isinstance(error, HTTPError):
             problem: dict[str, Any] = {"type": "about:blank", "title": self._reason, "status": status_code}
         else:
-            shown = faced(error) if error is not None else PlumblineError(self._reason)
+            shown = faced(error, self.about()) if error is not None else PlumblineError(self._reason)
             problem = shown.problem()
             status_code = shown.status
             if shown.status == 401:
@@ -165,16 +175,6 @@ class SessionHandler(ApiHandler):
     def get(self) -> None:
         self.set_status(204)
         self.finish()
-
-
-class HealthHandler(ApiHandler):
-    """GET /healthz: the process is alive. Open to everyone, says nothing else."""
-
-    def prepare(self) -> None:
-        pass
-
-    def get(self) -> None:
-        self.send({"status": "ok"})
 
 
 class UnknownHandler(ApiHandler):

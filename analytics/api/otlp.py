@@ -33,7 +33,7 @@ class OtlpHandler(BodyHandler):
         if self.media not in MEDIA or error is None:
             super().write_error(status_code, **kwargs)
             return
-        shown = faced(error)
+        shown = faced(error, self.about())
         self.set_status(shown.status)
         self.set_header("Content-Type", self.media)
         self.finish(error_body(shown, json=MEDIA[self.media] == "json"))

@@ -14,7 +14,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import Any
 
@@ -46,7 +46,9 @@ log = logging.getLogger(__name__)
 V1 = "analytics.v1"
 TICKET = "ticket."
 ABUSE = 20  # refused messages in a row before the socket is closed
+REPLY_FACTOR = 4  # answers may fill the buffer this far beyond what frames may
 CLOSE_GRACE_S = 1.0  # a peer that does not answer our close is cut after this
+FLOOD_GRACE_S = 0.05  # what a flood has sent already is not read to its end
 
 
 class Close(IntEnum):
@@ -160,7 +162,7 @@ class Sockets:
             return
         going = messages.encode(messages.GoingAway(reconnect_after_ms=secrets.randbelow(2000) + 500))
         for socket in list(self.open):
-            if socket.selected_subprotocol == V1:
+            if socket.protocol == V1:
                 socket.send(going)
         busy = [task for socket in self.open for task in socket.under_way]
         if busy:
@@ -200,7 +202,9 @@ class AnalyticsSocket(WebSocketHandler):
         self.limits = limits = sockets.limits
         self.principal: Principal
         self.conn = secrets.token_hex(6)
-        self.opened_at = self.last_seen = time.time()
+        self.protocol: str | None = None  # Tornado forgets it when a close begins
+        self.opened_at = self.last_seen = time.time()  # for people; how long it is silent goes by its own clock
+        self._heard_at = time.monotonic()
         self.subscriptions: dict[str, Callable[[], None] | None] = {}
         self.under_way: set[asyncio.Task[None]] = set()
         self._inbox: asyncio.Queue[str | bytes] = asyncio.Queue(limits.burst + limits.in_flight)
@@ -242,6 +246,8 @@ class AnalyticsSocket(WebSocketHandler):
         problem = shown.problem() if shown else {"type": "about:blank", "title": self._reason, "status": status_code}
         self.set_status(shown.status if shown else status_code)
         self.set_header("Content-Type", "application/problem+json")
+        if "retry_after_ms" in problem:
+            self.set_header("Retry-After", str(max(1, round(problem["retry_after_ms"] / 1000))))
         self.finish(msgspec.json.encode(problem))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
@@ -272,6 +278,7 @@ class AnalyticsSocket(WebSocketHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         self.set_nodelay(True)
+        self.protocol = self.selected_subprotocol
         if self._unwelcome is not None:
             self.end(*self._unwelcome)
             return
@@ -279,7 +286,7 @@ class AnalyticsSocket(WebSocketHandler):
         self._start(self._work())
         life = self.limits.lifetime_s * random.uniform(0.9, 1.0)  # jitter: not all at once
         self._life = asyncio.get_running_loop().call_later(life, self.end, Close.LIFETIME, "lifetime is over")
-        if self.selected_subprotocol == V1:
+        if self.protocol == V1:
             self._reply(
                 Welcome(
                     v=1,
@@ -294,29 +301,43 @@ class AnalyticsSocket(WebSocketHandler):
     # in
 
     def on_pong(self, data: bytes) -> None:
-        self.last_seen = time.time()
+        self._seen()
 
     def on_ping(self, data: bytes) -> None:
-        self.last_seen = time.time()
+        self._seen()
+        if not self._ending and self._unwelcome is None:
+            self._let_in(b"")
 
-    def on_message(self, message: str | bytes) -> None:
-        self.last_seen = time.time()
+    def _seen(self) -> None:
+        self.last_seen, self._heard_at = time.time(), time.monotonic()
+
+    def on_message(self, message: str | bytes) -> Awaitable[None] | None:
+        self._seen()
         if self._ending or self._unwelcome is not None:
-            return
+            return asyncio.sleep(FLOOD_GRACE_S)  # the next frame is not read before
+        if self._let_in(message):
+            self._inbox.put_nowait(message)
+        return None
+
+    def _let_in(self, message: str | bytes) -> bool:
+        """Whether a frame is within the rates; one that is not is refused."""
         wait = self._bucket.take() or self._shared_bucket.take()
         if wait or self._inbox.full():
-            self._refuse(RateLimited("too many messages", retry_after_ms=max(1, int(wait * 1000))))
-            return
-        self._inbox.put_nowait(message)
+            refusal = RateLimited("too many messages", retry_after_ms=max(1, int(wait * 1000)))
+            self._refuse(refusal, _id_in(message) if len(message) < 4096 else None)
+            return False
+        return True
 
     async def _work(self) -> None:
         gate = asyncio.Semaphore(self.limits.in_flight)
         while True:
             raw = await self._inbox.get()
+            if self._ending:
+                return
             try:
                 request = self._decoded(raw)
-            except PlumblineError as error:
-                self._refuse(error, _id_in(raw))
+            except Exception as error:  # whatever it was, the next message must find its worker
+                self._refuse(faced(error), _id_in(raw))
                 continue
             self._refused = 0
             task = self._start(self._handle(request))
@@ -333,7 +354,7 @@ class AnalyticsSocket(WebSocketHandler):
         size = len(raw) if isinstance(raw, bytes) else len(raw.encode("utf-8", "surrogatepass"))
         if size > self.limits.message_bytes:
             raise TooLarge(f"the message has {size:,} bytes, the limit is {self.limits.message_bytes:,}")
-        return messages.decode(raw, plain=self.selected_subprotocol != V1)
+        return messages.decode(raw, plain=self.protocol != V1)
 
     async def _handle(self, request: Request) -> None:
         try:
@@ -352,9 +373,8 @@ class AnalyticsSocket(WebSocketHandler):
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self._reply(
-                ErrorReply(id=_answering(request.id), error=faced(error).body(), sub=getattr(request, "sub", None))
-            )
+            shown = faced(error, {"conn": self.conn, "principal": self.principal.name})
+            self._reply(ErrorReply(id=_answering(request.id), error=shown.body(), sub=getattr(request, "sub", None)))
 
     async def _subscribe(self, message: Subscribe) -> None:
         if message.sub in self.subscriptions:
@@ -385,27 +405,30 @@ class AnalyticsSocket(WebSocketHandler):
 
     def send(self, data: bytes) -> bool:
         """Write one text message; False when the reader is too slow, and it was not taken."""
-        connection = self.ws_connection
-        if connection is None or self._ending or connection.is_closing():
+        if not self._listening():
             return True  # nobody is there to miss it
         if self.buffered > self.limits.buffer_bytes:
             if self._behind_since is None:
                 self._behind_since = time.monotonic()
             return False
         self._behind_since = None
-        try:
-            future = self.write_message(data, binary=False)
-        except WebSocketClosedError:
-            return True
-        future.add_done_callback(_looked_at)  # or Tornado logs a traceback for each unsent message
+        self._write(data)
         return True
+
+    def _listening(self) -> bool:
+        return self.ws_connection is not None and not self._ending and not self.ws_connection.is_closing()
+
+    def _write(self, data: bytes) -> None:
+        with contextlib.suppress(WebSocketClosedError):
+            future = self.write_message(data, binary=False)
+            future.add_done_callback(_looked_at)  # or Tornado logs a traceback for each unsent message
 
     def overflow(self) -> None:
         self.end(Close.SLOW_READER, "reads too slowly for a log")
 
     def swept(self) -> None:
         """Cut a half-open or a hopelessly slow peer."""
-        if time.time() - self.last_seen > 2 * self.limits.ping_s + 1:
+        if time.monotonic() - self._heard_at > 2 * self.limits.ping_s + 1:
             self.end(Close.NO_PONG, "no sign of life")
         elif self._behind_since is not None and time.monotonic() - self._behind_since > self.limits.slow_s:
             self.end(Close.SLOW_READER, "reads too slowly")
@@ -419,7 +442,7 @@ class AnalyticsSocket(WebSocketHandler):
             "key_id": self.principal.key_id,
             "principal": self.principal.name,
             "address": self.request.remote_ip,
-            "protocol": self.selected_subprotocol or "plain",
+            "protocol": self.protocol or "plain",
             "opened": int(self.opened_at * 1000),
             "last_seen": int(self.last_seen * 1000),
             "state": state,
@@ -439,10 +462,16 @@ class AnalyticsSocket(WebSocketHandler):
         stream = self.ws_connection.stream if self.ws_connection is not None else None
         self.close(int(code), reason)
         if stream is not None:
-            asyncio.get_running_loop().call_later(CLOSE_GRACE_S, stream.close)
+            grace = FLOOD_GRACE_S if code == Close.FLOOD else CLOSE_GRACE_S
+            asyncio.get_running_loop().call_later(grace, stream.close)
 
     def _reply(self, message: Message) -> None:
-        self.send(messages.encode(message))
+        """What was asked for is never skipped; who asks and does not read is cut."""
+        if self._listening():
+            if self.buffered > REPLY_FACTOR * self.limits.buffer_bytes:
+                self.end(Close.SLOW_READER, "does not read its answers")
+            else:
+                self._write(messages.encode(message))
 
     def _refuse(self, error: PlumblineError, id: str | int | None = None) -> None:
         self._reply(ErrorReply(id=_answering(id), error=error.body()))
@@ -486,6 +515,7 @@ def _id_in(raw: str | bytes) -> str | int | None:
     """The id of a message that did not decode, where it can be read at all."""
     try:
         found = json.loads(raw).get("id")
+        msgspec.json.encode(found)
     except (ValueError, AttributeError, RecursionError):
         return None
     return found if isinstance(found, str | int) and not isinstance(found, bool) else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ DATASET = re.compile(r"[a-z][a-z0-9_]{0,62}")
 class DuckDBStore:
     """Fulfils `store.base.Store`. `path` None keeps everything in memory.
 
+    keep: how long the rows of a dataset stay; those not named stay for ever.
     memory_limit and threads are set before the configuration is locked; external access is off.
     before_commit runs in the write thread inside each transaction: tests stall or fail it there.
     """
@@ -46,6 +47,7 @@ class DuckDBStore:
         checkpoint_bytes: int = 64 << 20,
         memory_limit: str = "1GB",
         threads: int = 2,
+        keep: Mapping[str, timedelta] | None = None,
         before_commit: Callable[[], None] | None = None,
     ) -> None:
         self._path, self._workspace = path, workspace
@@ -55,6 +57,7 @@ class DuckDBStore:
             "batch_ms": batch_ms,
             "queue_rows": queue_rows,
             "checkpoint_bytes": checkpoint_bytes,
+            "keep": keep,
             "before_commit": before_commit,
         }
         self._memory_limit, self._threads = memory_limit, threads
@@ -65,23 +68,25 @@ class DuckDBStore:
 
     async def open(self) -> None:
         """Open or create the file, migrate it, start the threads. Raises Conflict when it is in use."""
-        connection = await asyncio.to_thread(self._connect)
-        self._connection = connection
-        writer = Writer(connection.cursor(), self._path, on_commit=self._committed, **self._writing)
+        self._connection = await asyncio.to_thread(self._connect)
+        self._readers = Readers(self._cursor, self._reader_count)
+        writer = Writer(
+            self._cursor(), self._path, reopen=self._reopen, on_commit=self._committed, **self._writing
+        )
         await asyncio.to_thread(writer.start)
         self._writer = writer
-        self._readers = Readers(connection.cursor, self._reader_count)
 
     async def close(self) -> None:
         """Flush, checkpoint, stop the threads. Closing twice is fine."""
-        writer, readers, connection = self._writer, self._readers, self._connection
-        self._writer = self._readers = self._connection = None
+        writer, readers = self._writer, self._readers
+        self._writer = self._readers = None
         if writer:
             await asyncio.to_thread(writer.stop)
         if readers:
             await asyncio.to_thread(readers.close)
-        if connection:
-            connection.close()
+        if self._connection:
+            self._connection.close()
+            self._connection = None
 
     async def append(self, dataset: str, table: pa.Table) -> Ack:
         """Keep rows of events.SCHEMA; returns when they are committed. Raises Overloaded, StorageFull."""
@@ -117,7 +122,8 @@ class DuckDBStore:
         self._callbacks.append(callback)
 
     def stats(self) -> dict[str, Any]:
-        """rows (all, and per dataset), bytes on disk, queue_rows, commits, last_commit_ms, readers_busy."""
+        """rows (all, and per dataset), bytes on disk, queue_rows, queue_s (age of the oldest of
+        them), commits, last_commit_ms, readers_busy."""
         writer, readers = self._open_writer(), self._open_readers()
         files = [self._path, self._path.with_name(self._path.name + ".wal")] if self._path else []
         return {
@@ -125,10 +131,23 @@ class DuckDBStore:
             "datasets": dict(writer.rows),
             "bytes": sum(file.stat().st_size for file in files if file.exists()),
             "queue_rows": writer.queued,
+            "queue_s": writer.waited_s(),
             "commits": writer.commits,
             "last_commit_ms": writer.last_commit_ms,
             "readers_busy": readers.busy,
         }
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        assert self._connection is not None
+        return self._connection.cursor()
+
+    def _reopen(self) -> duckdb.DuckDBPyConnection:
+        """The file opened anew, as a cursor; DuckDB keeps a failed one as long as anybody holds a connection to it."""
+        assert self._connection is not None and self._path is not None
+        with self._open_readers().away():
+            self._connection.close()
+            self._connection = self._connect()
+        return self._cursor()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         config: dict[str, Any] = {

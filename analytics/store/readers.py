@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import duckdb
 
-from analytics.errors import Timeout, TooLarge
+from analytics.errors import Overloaded, Timeout, TooLarge
 
 T = TypeVar("T")
 AGAIN_S = 0.05  # an interrupt between two statements is lost, so it is repeated
@@ -37,7 +38,10 @@ class Readers:
     def __init__(self, cursor: Callable[[], duckdb.DuckDBPyConnection], count: int) -> None:
         self._cursor = cursor
         self._pool = ThreadPoolExecutor(count, "store-reader")
-        self._cursors = threading.local()
+        self._changed = threading.Condition()
+        self._spare: list[duckdb.DuckDBPyConnection] = []
+        self._at_work: list[duckdb.DuckDBPyConnection] = []
+        self._away = False
         self.busy = 0
 
     async def run(self, work: Callable[[duckdb.DuckDBPyConnection], T], deadline_s: float) -> T:
@@ -63,11 +67,33 @@ class Readers:
             raise TooLarge(
                 "the query needs more memory than the store may use", hint="use a shorter window or fewer groups"
             ) from None
+        except (duckdb.FatalException, duckdb.ConnectionException):  # the writer opens the file anew
+            raise Overloaded(
+                "the store recovers from a failed disk", hint="ask again in a moment", retry_after_ms=1000
+            ) from None
         finally:
             watchdog.cancel()
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Within this no reader holds a cursor: who is at work is interrupted, who comes waits. Blocks."""
+        with self._changed:
+            self._away = True
+            while self._at_work:
+                for cursor in self._at_work:
+                    cursor.interrupt()
+                self._changed.wait(AGAIN_S)
+            while self._spare:
+                self._spare.pop().close()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._away = False
+                self._changed.notify_all()
 
     def _expire(self, loop: asyncio.AbstractEventLoop, job: _Job, future: Future[T]) -> None:
         job.stop()
@@ -75,22 +101,38 @@ class Readers:
             loop.call_later(AGAIN_S, self._expire, loop, job, future)
 
     def _work(self, job: _Job, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
-        if not hasattr(self._cursors, "mine"):
-            self._cursors.mine = self._cursor()
-        with job.lock:
-            if job.stopped:
-                raise duckdb.InterruptException("stopped before it began")
-            job.cursor = self._cursors.mine
-            self.busy += 1
+        cursor = self._take(job)
         broken = True
         try:
-            found = work(self._cursors.mine)
+            with job.lock:
+                if job.stopped:
+                    raise duckdb.InterruptException("stopped before it began")
+                job.cursor = cursor
+            found = work(cursor)
             broken = False
             return found
         finally:
             with job.lock:
                 job.cursor = None
-                self.busy -= 1
-            if broken:  # an open transaction or a late interrupt must not meet the next job
-                self._cursors.mine.close()
-                del self._cursors.mine
+            self._give(cursor, broken)
+
+    def _take(self, job: _Job) -> duckdb.DuckDBPyConnection:
+        with self._changed:
+            while self._away:
+                if job.stopped:
+                    raise duckdb.InterruptException("stopped before it began")
+                self._changed.wait(AGAIN_S)
+            cursor = self._spare.pop() if self._spare else self._cursor()
+            self._at_work.append(cursor)
+            self.busy = len(self._at_work)
+            return cursor
+
+    def _give(self, cursor: duckdb.DuckDBPyConnection, broken: bool) -> None:
+        if broken:  # an open transaction or a late interrupt must not meet the next job
+            cursor.close()
+        with self._changed:
+            self._at_work.remove(cursor)
+            self.busy = len(self._at_work)
+            if not broken:
+                self._spare.append(cursor)
+            self._changed.notify_all()

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,12 @@ from analytics.events import COLUMNS, SCHEMA
 from analytics.store.base import Ack
 from analytics.store.ids import Hashes, SeenIds
 
+log = logging.getLogger(__name__)
+
+TRIM_ROWS = 10_000
+QUOTED = re.compile(r"""(["']).*?\1""")
+CHECKPOINT_AGAIN_S = 10.0  # after one that failed
+REOPEN_AGAIN_S = 0.5
 QUIET_S = 0.002  # a batch is closed early when nothing joined it for so long
 SQL_TYPES = {
     "timestamp[us]": "TIMESTAMP",
@@ -45,6 +54,7 @@ class Append:
         self.table = table
         self.future = future
         self.accepted = 0
+        self.since = time.monotonic()
 
 
 class Part:
@@ -70,12 +80,17 @@ class Writer:
         batch_ms: float,
         queue_rows: int,
         checkpoint_bytes: int,
+        reopen: Callable[[], duckdb.DuckDBPyConnection],
+        keep: Mapping[str, timedelta] | None = None,
         before_commit: Callable[[], None] | None = None,
         on_commit: Callable[[str, pa.Table], None] = lambda dataset, table: None,
     ) -> None:
         self._connection, self._wal = connection, path and path.with_name(path.name + ".wal")
         self._batch_rows, self._batch_s, self._queue_rows = batch_rows, batch_ms / 1000, queue_rows
-        self._checkpoint_bytes = checkpoint_bytes
+        self._checkpoint_bytes, self._checkpoint_from = checkpoint_bytes, 0.0
+        self._reopen = reopen
+        self._keep = dict(keep or {})
+        self._trimmed_at = dict.fromkeys(self._keep, 0)
         self._before_commit, self._on_commit = before_commit, on_commit
         self._changed = threading.Condition()
         self._incoming: list[Append] = []
@@ -96,13 +111,21 @@ class Writer:
     def start(self) -> None:
         """Learn what is there (rows, ids) and start the threads."""
         self._seq = self._one("SELECT seq FROM pl_about.commits")
+        self._learn()
+        for thread in self._threads:
+            thread.start()
+
+    def _learn(self) -> None:
         names = "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'pl_data'"
         for (name,) in self._connection.execute(names).fetchall():
             ids = f'SELECT hash(event_id) AS h FROM pl_data."{name}" WHERE event_id IS NOT NULL'
-            self._seen[name] = SeenIds(self._connection.execute(ids).fetchnumpy()["h"])
-            self.rows[name] = self._one(f'SELECT count(*) FROM pl_data."{name}"')
-        for thread in self._threads:
-            thread.start()
+            seen = SeenIds(self._connection.execute(ids).fetchnumpy()["h"])
+            rows = self._one(f'SELECT count(*) FROM pl_data."{name}"')
+            with self._changed:
+                for part in self._tail:
+                    if part.dataset == name:
+                        seen.add(part.hashes)
+                self._seen[name], self.rows[name] = seen, rows
 
     def append(self, dataset: str, table: pa.Table) -> asyncio.Future[Ack]:
         """Queue rows; the future is done when they are committed. Raises Overloaded."""
@@ -124,6 +147,12 @@ class Writer:
         """The rows that a snapshot taken later may lack, and whether the table exists."""
         with self._changed:
             return [part for part in self._tail if part.dataset == dataset], dataset in self.rows
+
+    def waited_s(self) -> float:
+        """Age of the oldest rows that are not committed yet."""
+        with self._changed:
+            waiting = [*(append for part in self._tail[:1] for append in part.appends), *self._incoming[:1]]
+            return max((time.monotonic() - append.since for append in waiting), default=0.0)
 
     def stop(self) -> None:
         """Commit what is queued, checkpoint, end the threads. Blocks."""
@@ -180,11 +209,14 @@ class Writer:
                 tables = self._commit(batch)
             except Exception as error:
                 self._fail(error)
+                if isinstance(error, duckdb.FatalException):
+                    self._recover()
                 continue
             self.last_commit_ms = (time.perf_counter() - started) * 1000
             self.commits += 1
             self._committed(batch, tables)
-            if self._wal and self._size(self._wal) > self._checkpoint_bytes:
+            self._trim()
+            if self._wal and self._size(self._wal) > self._checkpoint_bytes and time.monotonic() > self._checkpoint_from:
                 self._checkpoint()
         self._checkpoint()
 
@@ -283,9 +315,43 @@ class Writer:
             self._loop.call_soon_threadsafe(tell)
 
     def _checkpoint(self) -> None:
-        """Fold the WAL into the file. One that fails is tried again after the next commit."""
-        with contextlib.suppress(duckdb.Error):
+        """Fold the WAL into the file. One that fails is tried again later; all that was committed is in the WAL."""
+        try:
             self._connection.execute("CHECKPOINT")
+        except duckdb.Error as error:
+            self._checkpoint_from = time.monotonic() + CHECKPOINT_AGAIN_S
+            if isinstance(error, duckdb.FatalException):
+                log.warning("a checkpoint failed, all data is safe: %s", str(error).splitlines()[0][:300])
+                self._recover()
+
+    def _recover(self) -> None:
+        """After a fatal error (a disk that fills up in a checkpoint) the engine answers nothing more, not even
+        reads: open the file anew and learn again what it holds. Refuses what waits as long as that fails."""
+        while not self._stopping:
+            try:
+                self._connection.close()
+                self._connection = self._reopen()
+                self._learn()
+                return
+            except Exception as error:  # the thread must live on
+                self._fail(error)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopping, REOPEN_AGAIN_S)
+
+    def _trim(self) -> None:
+        """Delete what is too old in the datasets that are kept for a time, once per TRIM_ROWS new rows of each.
+
+        Old is measured from the newest row, so that a clock set wrongly for a while costs nothing else.
+        """
+        for dataset, span in self._keep.items():
+            if self.rows.get(dataset, 0) < self._trimmed_at[dataset] + TRIM_ROWS:
+                continue
+            table = f'pl_data."{dataset}"'
+            oldest = f"(SELECT max(time) FROM {table}) - INTERVAL {int(span.total_seconds())} SECOND"
+            with contextlib.suppress(duckdb.Error):  # tried again after the next commit
+                gone = self._one(f"DELETE FROM {table} WHERE time < {oldest}")
+                with self._changed:
+                    self._trimmed_at[dataset] = self.rows[dataset] = self.rows[dataset] - gone
 
     def _one(self, sql: str) -> int:
         row = self._connection.execute(sql).fetchone()
@@ -313,9 +379,12 @@ def _refusal(error: Exception) -> Exception:
     if isinstance(error, PlumblineError):
         return error
     if isinstance(error, duckdb.IOException | duckdb.FatalException | duckdb.TransactionException | OSError):
-        first_line = str(error).splitlines()[0][:200]
+        told = str(error).splitlines()[0][:300]
+        log.warning("a batch was not kept: %s", told)
+        why = (error.strerror if isinstance(error, OSError) else None) or told.rpartition(": ")[2]
         return StorageFull(
-            f"nothing of this batch was kept: {first_line}", hint="make room, then send the same events again"
+            f"nothing of this batch was kept: {QUOTED.sub('...', why)}",  # where our files are is not the sender's affair
+            hint="make room, then send the same events again",
         )
     hidden: Any = Internal.hidden()
     hidden.__cause__ = error

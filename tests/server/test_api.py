@@ -160,7 +160,7 @@ async def test_the_catalogue_lists_what_is_declared(served: Served) -> None:
         metrics
     )
     assert all(m["description"] for m in metrics.values())
-    assert {b["name"] for b in json.loads((await served.get("/api/boards"))[2])} == {"overview", "resources"}
+    assert {b["name"] for b in json.loads((await served.get("/api/boards"))[2])} == {"overview", "resources", "health"}
 
 
 async def test_metric_points_keep_what_exact_totals_will_need(served: Served) -> None:

@@ -15,9 +15,10 @@ LAYERS = (
     {"errors", "settings", "format"},
     {"events", "query", "messages", "window", "yaml_lines"},
     {"workspace", "workspace_fields", "workspace_checks", "workspace_reader", "store"}
-    | {"rights", "key_text", "keys_db", "keys"},
+    | {"rights", "key_text", "keys_db", "keys", "damping", "logs"}
+    | {"keys_cli", "terminal"},
     {"ingest", "sources", "insights", "tiles", "agent", "hub"},
-    {"service"},
+    {"service", "telemetry"},
     {"api"},
 )
 # Programs of their own that meet a server only through its public API.

@@ -180,6 +180,29 @@ def test_rotation_leaves_time_to_change_over(keys: Keys, clock: Clock) -> None:
         keys.rotate(old.id)
 
 
+def test_a_rotated_key_is_not_rotated_again_for_its_expiry_is_only_a_grace(keys: Keys) -> None:
+    old, _ = keys.create("wall", ["read"])
+    new, _ = keys.rotate(old.id)
+    with pytest.raises(Conflict, match="was rotated already") as refused:
+        keys.rotate(old.id)
+    assert refused.value.hint == f"rotate its successor {new.id}"
+    newest, _ = keys.rotate(new.id)
+    assert newest.expires_at is None
+    assert [keys.state(key) for key in keys.list()] == ["replaced", "replaced", "valid"]
+
+
+def test_keys_of_version_0_1_are_kept(keys: Keys, tmp_path: Path, clock: Clock) -> None:
+    key, text = keys.create("wall", ["read"])
+    keys.close()
+    with sqlite3.connect(tmp_path / "data" / "keys.db") as file:
+        file.execute("ALTER TABLE keys DROP COLUMN replaced_by")
+    file.close()
+    again = Keys(tmp_path / "data", clock)
+    assert again.verify(text, HERE).key_id == key.id
+    assert again.rotate(key.id)[0].name == "wall"
+    again.close()
+
+
 @pytest.mark.parametrize(
     ("address", "inside"),
     [

@@ -72,6 +72,15 @@ def test_refused_events_are_missing_ones() -> None:
     assert trust.dropped == 100
 
 
+def test_what_one_source_lost_is_not_missed_from_another() -> None:
+    sources = Sources()
+    steady(sources, minutes=10, every_s=6, source="a")
+    last = steady(sources, minutes=10, every_s=6, source="b")
+    sources.dropped(100, last, senders=frozenset({"a"}))
+    assert sources.trust(last, sources=frozenset({"a"})).completeness == pytest.approx(0.5)
+    assert sources.trust(last, sources=frozenset({"b"})).completeness == 1
+
+
 def test_a_backfill_does_not_spoil_the_rhythm() -> None:
     sources = Sources()
     for i in range(60):  # an hour of history arrives within a second
