@@ -19,7 +19,7 @@ from enum import IntEnum
 from typing import Any
 
 import msgspec
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from analytics import messages
@@ -214,6 +214,7 @@ class AnalyticsSocket(WebSocketHandler):
         self._behind_since: float | None = None
         self._unwelcome: tuple[int, str] | None = None
         self._ending = False
+        self._cut: asyncio.Future[None] | None = None
 
     # the handshake
 
@@ -243,7 +244,9 @@ class AnalyticsSocket(WebSocketHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
         shown = faced(error) if isinstance(error, PlumblineError) else None
-        problem = shown.problem() if shown else {"type": "about:blank", "title": self._reason, "status": status_code}
+        problem: dict[str, Any] = (
+            shown.problem() if shown else {"type": "about:blank", "title": self._reason, "status": status_code}
+        )
         self.set_status(shown.status if shown else status_code)
         self.set_header("Content-Type", "application/problem+json")
         if "retry_after_ms" in problem:
@@ -313,8 +316,10 @@ class AnalyticsSocket(WebSocketHandler):
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
         self._seen()
-        if self._ending or self._unwelcome is not None:
-            return asyncio.sleep(FLOOD_GRACE_S)  # the next frame is not read before
+        if self._ending:
+            if self._cut is None or self._cut.done():
+                raise RateLimited("this socket is closed")  # or Tornado reads on in what has come already
+            return self._cut  # no frame is read before
         if self._let_in(message):
             self._inbox.put_nowait(message)
         return None
@@ -462,8 +467,15 @@ class AnalyticsSocket(WebSocketHandler):
         stream = self.ws_connection.stream if self.ws_connection is not None else None
         self.close(int(code), reason)
         if stream is not None:
+            loop = asyncio.get_running_loop()
+            self._cut = loop.create_future()
             grace = FLOOD_GRACE_S if code == Close.FLOOD else CLOSE_GRACE_S
-            asyncio.get_running_loop().call_later(grace, stream.close)
+            loop.call_later(grace, self._cut_off, stream)
+
+    def _cut_off(self, stream: IOStream) -> None:
+        stream.close()
+        if self._cut is not None and not self._cut.done():
+            self._cut.set_result(None)
 
     def _reply(self, message: Message) -> None:
         """What was asked for is never skipped; who asks and does not read is cut."""
