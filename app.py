@@ -23,7 +23,6 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
-from tornado.ioloop import PeriodicCallback
 
 from analytics.keys_cli import keys_cli
 from analytics.settings import Setting, Settings
@@ -35,6 +34,8 @@ VOCABULARIES = ROOT / "assets" / "vocabularies"
 OWNER = "owner"  # the key behind the one-time link that `serve` prints
 DEMO = "demo fleet"
 SELF_KEPT = timedelta(days=2)
+
+log = logging.getLogger(__name__)
 
 cli = typer.Typer(
     name="plumbline",
@@ -48,6 +49,38 @@ cli.add_typer(keys_cli, name="keys")
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class Every:
+    """Calls `work` every so many seconds of the monotonic clock, and not again while it is at it.
+
+    Tornado's PeriodicCallback goes by the wall clock: set back by an hour, it would pause for an hour.
+    """
+
+    def __init__(self, seconds: float, work: Callable[[], Any]) -> None:
+        self._seconds, self._work = seconds, work
+        self._task: asyncio.Task[None] | None = None
+        self._planned: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        self._planned = asyncio.get_running_loop().call_later(self._seconds, self._due)
+
+    def stop(self) -> None:
+        if self._planned is not None:
+            self._planned.cancel()
+
+    def _due(self) -> None:
+        self.start()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._once())
+
+    async def _once(self) -> None:
+        try:
+            found = self._work()
+            if inspect.isawaitable(found):
+                await found
+        except Exception:
+            log.exception("a periodic task failed")
 
 
 class App:
@@ -147,7 +180,7 @@ class App:
         )
         self.server: Any = None
         self.children: list[subprocess.Popen[bytes]] = []
-        self._callbacks: list[PeriodicCallback] = []
+        self._callbacks: list[Every] = []
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -198,12 +231,12 @@ class App:
             documents=lambda: (openapi(), asyncapi()),
         )
         self.server.start()
-        tick = PeriodicCallback(self.service.hub.tick, self.settings.tick_s * 1000)
-        reload = PeriodicCallback(self._reload, 1000)
-        sweep = PeriodicCallback(self.sockets.sweep, 500)
+        tick = Every(self.settings.tick_s, self.service.hub.tick)
+        reload = Every(1.0, self._reload)
+        sweep = Every(0.5, self.sockets.sweep)
         self._callbacks = [tick, reload, sweep]
         if self.settings.self_s > 0:
-            record = PeriodicCallback(lambda: self.telemetry.record(self.now()), self.settings.self_s * 1000)
+            record = Every(self.settings.self_s, lambda: self.telemetry.record(self.now()))
             self._callbacks.append(record)
         self._watch = asyncio.create_task(self.telemetry.watch_loop())
         for callback in self._callbacks:

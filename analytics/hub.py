@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 Mode = Literal["latest", "log"]
 
 CHUNK = 200  # subscribers written between two breaths of the loop
+BREATH_S = 0.01  # ... or the time after which it breathes anyway: a write may take long on a busy machine
 RING = 256  # messages kept for those who come back ...
 RING_S = 120.0  # ... within this time
 QUIET_S = 5.0  # without new data an answer is asked again after this long; until then only a heartbeat
@@ -312,6 +313,7 @@ class Hub:
 
     async def _fan_out(self, standing: Standing, head: bytes, body: bytes) -> None:
         same: dict[bytes, bytes] = {}
+        breath = self._monotonic() + BREATH_S
         for i, subscription in enumerate(list(standing.subscriptions), 1):
             if not subscription.started or subscription not in standing.subscriptions:  # it left in mid-tick
                 continue
@@ -322,8 +324,9 @@ class Hub:
                 if data is None:
                     data = same[subscription.prefix] = head + subscription.prefix + body
                 self._send(standing, subscription, data)
-            if i % CHUNK == 0:
+            if i % CHUNK == 0 or self._monotonic() > breath:
                 await asyncio.sleep(0)
+                breath = self._monotonic() + BREATH_S
 
     def _send(self, standing: Standing, subscription: Subscription, data: bytes) -> None:
         if subscription.behind:  # in the middle of a replay: a snapshot follows with the next tick

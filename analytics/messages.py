@@ -224,8 +224,8 @@ def decode(raw: str | bytes, *, plain: bool = False) -> Request:
     except ValidationError:
         raise
     except UnicodeEncodeError as error:
-        half = error.object[error.start : error.start + 1]
-        raise ValidationError(f"the text holds {half!r}, one half of a surrogate pair", hint="send both, or none") from None
+        half = error.object[error.start]
+        raise ValidationError(f"the text holds {half!r}, half of a surrogate pair", hint="send both, or none") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ValidationError(
             f"expected one JSON object, got something that does not parse: {str(error)[:120]}"

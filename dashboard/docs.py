@@ -19,7 +19,8 @@ from dashboard.login import HEADERS, Auth
 
 PAGE = re.compile(r"([a-z0-9-]+)\.md(#.*)?")
 LINK = re.compile(rf"\]\({PAGE.pattern}\)")
-PICTURE = re.compile(r"images/([a-z0-9-]+\.png)")
+PICTURE = re.compile(r"images/([a-z0-9-]+\.(?:png|svg))")
+KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
 class DocsHandler(RequestHandler):
@@ -52,7 +53,7 @@ class DocsHandler(RequestHandler):
 
 
 class PictureHandler(RequestHandler):
-    """GET /docs/images/NAME.png: a picture that the folder lists, for who may read."""
+    """GET /docs/images/NAME.png or .svg: a picture that the folder lists, for who may read."""
 
     def initialize(self, auth: Auth, folder: Path) -> None:
         self._auth, self._folder = auth, folder
@@ -64,12 +65,12 @@ class PictureHandler(RequestHandler):
     def get(self, name: str) -> None:
         if self._auth.principal(self.request) is None:
             raise HTTPError(401)
-        path = next((path for path in self._folder.glob("images/*.png") if path.name == name), None)
+        path = next((path for path in self._folder.glob("images/*") if path.name == name), None)
         if path is None:
             raise HTTPError(404)
         body = path.read_bytes()
         self.set_header("Cache-Control", "private, no-cache")
-        send(self, body, None, "image/png", sha256(body).hexdigest()[:20])
+        send(self, body, None, KINDS[path.suffix], sha256(body).hexdigest()[:20])
 
 
 def rendered(text: str) -> str:
@@ -113,5 +114,5 @@ def routes(auth: Auth, assets: Assets, folder: Path) -> list[tuple[Any, ...]]:
     """For pn.serve's extra_patterns."""
     return [
         (r"/docs(?:/([a-z0-9-]*))?", DocsHandler, {"auth": auth, "assets": assets, "folder": folder}),
-        (r"/docs/images/([a-z0-9-]+\.png)", PictureHandler, {"auth": auth, "folder": folder}),
+        (r"/docs/images/([a-z0-9-]+\.(?:png|svg))", PictureHandler, {"auth": auth, "folder": folder}),
     ]

@@ -28,7 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without --soak the long tests are not there at all."""
+    """Browser tests come last: Playwright's synchronous face keeps a loop running in this thread, in which no
+    coroutine test can run. Without --soak the long tests are not there at all."""
+    items.sort(key=lambda item: "browser" in item.path.parts)
     if config.getoption("--soak"):
         return
     long = [item for item in items if item.get_closest_marker("soak")]

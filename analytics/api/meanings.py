@@ -132,8 +132,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "limit": 5,
     },
     "board": {"type": "board", "id": 1, "board": "overview", "window": "now-15m"},
-    "subscribe": {"type": "subscribe", "id": 2, "sub": "rate", "request": _QUESTION, "mode": "latest"},
-    "unsubscribe": {"type": "unsubscribe", "id": 3, "sub": "rate"},
+    "subscribe": {
+        "type": "subscribe",
+        "id": 2,
+        "sub": "fleet",
+        "request": {"type": "board", "board": "overview", "window": "now-15m"},
+        "mode": "latest",
+    },
+    "unsubscribe": {"type": "unsubscribe", "id": 3, "sub": "fleet"},
     "ping": {"type": "ping", "id": 4},
     "analytics_update": {
         "type": "analytics_update",

@@ -207,7 +207,9 @@ class AnalyticsSocket(WebSocketHandler):
         self._heard_at = time.monotonic()
         self.subscriptions: dict[str, Callable[[], None] | None] = {}
         self.under_way: set[asyncio.Task[None]] = set()
-        self._inbox: asyncio.Queue[str | bytes] = asyncio.Queue(limits.burst + limits.in_flight)
+        # most sockets only listen: what answers is made when something is asked, and gone after it
+        self._inbox: list[str | bytes] = []
+        self._worker: asyncio.Task[None] | None = None
         self._bucket = Bucket(limits.messages_per_s, limits.burst)
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = 0
@@ -286,7 +288,6 @@ class AnalyticsSocket(WebSocketHandler):
             self.end(*self._unwelcome)
             return
         self._shared_bucket = self.sockets.joined(self)
-        self._start(self._work())
         life = self.limits.lifetime_s * random.uniform(0.9, 1.0)  # jitter: not all at once
         self._life = asyncio.get_running_loop().call_later(life, self.end, Close.LIFETIME, "lifetime is over")
         if self.protocol == V1:
@@ -321,24 +322,23 @@ class AnalyticsSocket(WebSocketHandler):
                 raise RateLimited("this socket is closed")  # or Tornado reads on in what has come already
             return self._cut  # no frame is read before
         if self._let_in(message):
-            self._inbox.put_nowait(message)
+            self._inbox.append(message)
+            if self._worker is None:
+                self._worker = self._start(self._work())
         return None
 
     def _let_in(self, message: str | bytes) -> bool:
         """Whether a frame is within the rates; one that is not is refused."""
         wait = self._bucket.take() or self._shared_bucket.take()
-        if wait or self._inbox.full():
+        if wait or len(self._inbox) >= self.limits.burst + self.limits.in_flight:
             refusal = RateLimited("too many messages", retry_after_ms=max(1, int(wait * 1000)))
             self._refuse(refusal, _id_in(message) if len(message) < 4096 else None)
             return False
         return True
 
     async def _work(self) -> None:
-        gate = asyncio.Semaphore(self.limits.in_flight)
-        while True:
-            raw = await self._inbox.get()
-            if self._ending:
-                return
+        while self._inbox and not self._ending:
+            raw = self._inbox.pop(0)
             try:
                 request = self._decoded(raw)
             except Exception as error:  # whatever it was, the next message must find its worker
@@ -350,10 +350,10 @@ class AnalyticsSocket(WebSocketHandler):
             task.add_done_callback(self.under_way.discard)
             if request.id is None or isinstance(request, Subscribe | Unsubscribe):
                 await asyncio.wait([task])
-            else:
-                await gate.acquire()
-                task.add_done_callback(lambda _: gate.release())
+            while len(self.under_way) >= self.limits.in_flight:
+                await asyncio.wait(self.under_way, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.sleep(0)  # a chatty client must not starve the others
+        self._worker = None
 
     def _decoded(self, raw: str | bytes) -> Request:
         size = len(raw) if isinstance(raw, bytes) else len(raw.encode("utf-8", "surrogatepass"))

@@ -77,7 +77,9 @@ class Intake:
         Raises TooLarge, UnsupportedMedia, and ValidationError where nothing of the body can be read.
         """
         if format not in FORMATS:
-            raise UnsupportedMedia(f"cannot read the format {format[:40]!r}", hint="send application/json or application/x-ndjson")
+            raise UnsupportedMedia(
+                f"cannot read the format {format[:40]!r}", hint="send application/json or application/x-ndjson"
+            )
         work = Work(body, format, encoding, source, self.now(), Drops())
         for step in STEPS:
             step(self, work)

@@ -62,8 +62,8 @@ class JsonReader:
     def __init__(self) -> None:
         fields = [(c.name, TYPES[c.type], None) for c in COLUMNS if c.name in SENT]
         fields.append(("attributes", dict[str, msgspec.Raw] | None, None))
-        event = msgspec.defstruct("Event", fields, forbid_unknown_fields=True)
-        loose = msgspec.defstruct("LooseEvent", fields)
+        event = msgspec.defstruct("Event", fields, forbid_unknown_fields=True, gc=False)
+        loose = msgspec.defstruct("LooseEvent", fields, gc=False)
         self._typed = Decoders(event)
         self._loose = Decoders(loose)
         self._fields = Decoders(dict[str, msgspec.Raw])

@@ -70,9 +70,7 @@ class DuckDBStore:
         """Open or create the file, migrate it, start the threads. Raises Conflict when it is in use."""
         self._connection = await asyncio.to_thread(self._connect)
         self._readers = Readers(self._cursor, self._reader_count)
-        writer = Writer(
-            self._cursor(), self._path, reopen=self._reopen, on_commit=self._committed, **self._writing
-        )
+        writer = Writer(self._cursor(), self._path, reopen=self._reopen, on_commit=self._committed, **self._writing)
         await asyncio.to_thread(writer.start)
         self._writer = writer
 

@@ -216,7 +216,8 @@ class Writer:
             self.commits += 1
             self._committed(batch, tables)
             self._trim()
-            if self._wal and self._size(self._wal) > self._checkpoint_bytes and time.monotonic() > self._checkpoint_from:
+            grown = self._wal is not None and self._size(self._wal) > self._checkpoint_bytes
+            if grown and time.monotonic() > self._checkpoint_from:
                 self._checkpoint()
         self._checkpoint()
 
@@ -383,7 +384,7 @@ def _refusal(error: Exception) -> Exception:
         log.warning("a batch was not kept: %s", told)
         why = (error.strerror if isinstance(error, OSError) else None) or told.rpartition(": ")[2]
         return StorageFull(
-            f"nothing of this batch was kept: {QUOTED.sub('...', why)}",  # where our files are is not the sender's affair
+            f"nothing of this batch was kept: {QUOTED.sub('...', why)}",  # without the names of our files
             hint="make room, then send the same events again",
         )
     hidden: Any = Internal.hidden()

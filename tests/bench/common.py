@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import platform
 import statistics
 import subprocess
@@ -50,14 +51,16 @@ class Figure(msgspec.Struct, frozen=True):
 
     @property
     def good(self) -> bool | None:
-        if self.goal is None:
+        if self.goal is None or math.isnan(self.ratio):
             return None
         return self.ratio >= self.goal if self.at_least else self.ratio <= self.goal
 
 
 def cheaper(what: str, unit: str, ours: list[float], peer: list[float], goal: float | None = None) -> Figure:
-    """How many times less ours is."""
-    ratio = median(peer) / max(median(ours), 1e-9)
+    """How many times less ours is; no verdict where noise ate it."""
+    if median(ours) <= 0:
+        return Figure(what, unit, ours, peer, math.nan, "too noisy", goal)
+    ratio = median(peer) / median(ours)
     return Figure(what, unit, ours, peer, ratio, f"{ratio:.1f}x cheaper", goal)
 
 
@@ -89,7 +92,9 @@ def report(name: str, title: str, peer: str, figures: list[Figure], notes: dict[
     RESULTS.mkdir(exist_ok=True)
     about = {"at": datetime.now(UTC).isoformat(), "python": platform.python_version(), "cpus": psutil.cpu_count()}
     rows = [
-        msgspec.structs.asdict(f) | {"ours_median": median(f.ours), "peer_median": median(f.peer), "met": f.good}
+        msgspec.structs.asdict(f)
+        | {"ratio": None if math.isnan(f.ratio) else f.ratio}
+        | {"ours_median": median(f.ours), "peer_median": median(f.peer), "met": f.good}
         for f in figures
     ]
     body = {"name": name, "peer": peer, "figures": rows, "notes": notes, "machine": about}
