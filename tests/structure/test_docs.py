@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 import pyarrow as pa
 import pytest
+import typer.core
 import typer.main
 from ruamel.yaml import YAML
 
@@ -206,7 +206,7 @@ def test_every_command_exists() -> None:
             node = node.commands[rest.pop(0)]
         options = {option for p in node.params for option in (*p.opts, *getattr(p, "secondary_opts", ()))} | {"--help"}
         unknown = [word for word in rest if word.startswith("--") and word not in options]
-        if unknown or (isinstance(node, click.Group) and rest and not rest[0].startswith("--")):
+        if unknown or (isinstance(node, typer.core.TyperGroup) and rest and not rest[0].startswith("--")):
             wrong.append(f"{name}: {' '.join(words)}")
     assert wrong == []
 
