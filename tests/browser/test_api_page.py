@@ -139,6 +139,7 @@ def test_it_can_be_used_from_the_keyboard_alone(reader: Visitor) -> None:
     link(reader, "ping").focus()
     page.keyboard.press("Enter")
     article = page.get_by_role("article", name="ping", exact=True)
+    expect(page.get_by_role("heading", name="ping", level=1)).to_be_focused()
     for _ in range(2):  # from the heading: the message, then Send
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
