@@ -44,6 +44,8 @@ class Subscriber(Protocol):
 class Subscription:
     """One subscriber's place in one standing query."""
 
+    __slots__ = ("behind", "dropped", "mode", "name", "prefix", "started", "subscriber")
+
     def __init__(self, name: str, subscriber: Subscriber, mode: Mode) -> None:
         self.name = name
         self.mode = mode

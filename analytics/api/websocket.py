@@ -177,6 +177,8 @@ class Sockets:
 class Bucket:
     """A token bucket: `rate` messages a second, `burst` at once."""
 
+    __slots__ = ("_at", "_burst", "_level", "_rate")
+
     def __init__(self, rate: float, burst: int) -> None:
         self._rate, self._burst, self._level, self._at = rate, burst, float(burst), time.monotonic()
 
@@ -192,7 +194,13 @@ class Bucket:
 
 
 class AnalyticsSocket(WebSocketHandler):
-    """One connection."""
+    """One connection. Its own fields are slots, for there are thousands of these and a large dictionary costs."""
+
+    __slots__ = (
+        "_behind_since", "_bucket", "_cut", "_ending", "_heard_at", "_inbox", "_life", "_refused", "_shared_bucket",
+        "_tasks", "_unwelcome", "_worker", "conn", "doorman", "last_seen", "limits", "opened_at", "principal",
+        "protocol", "service", "sockets", "subscriptions", "tickets", "under_way",
+    )  # fmt: skip
 
     def initialize(self, service: Service, doorman: Doorman, sockets: Sockets, tickets: Tickets) -> None:
         self.service = service
