@@ -19,6 +19,9 @@ Text = str | None
 WindowLike = Window | str
 
 
+Compare = Literal["previous", "day", "week"]
+
+
 class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Base of all messages."""
 
@@ -60,19 +63,68 @@ class QueryRequest(Question, kw_only=True, tag="query"):
     """Any metrics over a window, grouped and compared as wished."""
 
     metrics: list[str]
+    dataset: Text = None
     grain: str | None = None
     group_by: list[str] = []
-    compare: Literal["previous"] | None = None
+    compare: Compare | None = None
     limit: int | None = None
     as_of: datetime | None = None
 
 
 class BoardRequest(Question, kw_only=True, tag="board"):
-    """All tiles of one board at once; subscribed, a snapshot and then frames."""
+    """All tiles of one board at once; subscribed, a snapshot and then frames. With `tiles`, a board that no file
+    declares: its tiles are given here, as a workspace would declare them."""
 
     board: str
-    compare: Literal["previous", "off"] = "previous"
+    compare: Compare | Literal["off"] = "previous"
     grain: str | None = None
+    as_of: datetime | None = None
+    tiles: list[dict[str, Any]] | None = None
+
+
+class Flows(Question, kw_only=True, tag="flows"):
+    """A page of the flows that ended in the window, or that hold an event which the filters keep."""
+
+    search: str = ""
+    sort: str = "time"
+    descending: bool = True
+    limit: int = 100
+    after: Text = None
+    as_of: datetime | None = None
+
+
+class FlowDetail(Question, kw_only=True, tag="flow"):
+    """One flow whole: its agents, tools and model calls as a tree in time, with the critical path."""
+
+    flow_id: str
+
+
+class Rows(Question, kw_only=True, tag="rows"):
+    """Raw rows of a dataset, newest first, a page at a time."""
+
+    dataset: str = "events"
+    columns: list[str] = []
+    limit: int = 100
+    after: Text = None
+    as_of: datetime | None = None
+
+
+class Values(Question, kw_only=True, tag="values"):
+    """The values of a dimension in the window, most frequent first, with how many rows hold each."""
+
+    dim: str
+    search: str = ""
+    limit: int = 50
+    as_of: datetime | None = None
+
+
+class SourcesRequest(Question, kw_only=True, tag="sources"):
+    """Who sends: last seen, rhythm, rate, lateness, and what was dropped and why."""
+
+    dataset: str = "events"
+
+
+Standing = FlowAnalytics | ResourceAnalytics | AgentAnalytics | QueryRequest | BoardRequest | Flows | SourcesRequest
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -90,7 +142,7 @@ class Subscribe(Request, kw_only=True, tag="subscribe"):
     """
 
     sub: str
-    request: FlowAnalytics | ResourceAnalytics | AgentAnalytics | QueryRequest | BoardRequest
+    request: Standing
     mode: Literal["latest", "log"] = "latest"
     since: Position | None = None
 
@@ -187,9 +239,10 @@ class GoingAway(Reply, kw_only=True, tag="going_away"):
     reconnect_after_ms: int
 
 
-PLAIN = (FlowAnalytics, ResourceAnalytics, AgentAnalytics, QueryRequest, BoardRequest)
+BROWSED = (Flows, FlowDetail, Rows, Values, SourcesRequest)
+PLAIN = (FlowAnalytics, ResourceAnalytics, AgentAnalytics, QueryRequest, BoardRequest, *BROWSED)
 V1 = (*PLAIN, Subscribe, Unsubscribe, Ping)
-ANSWERABLE = FlowAnalytics | ResourceAnalytics | AgentAnalytics | QueryRequest | BoardRequest
+ANSWERABLE = Standing | FlowDetail | Rows | Values
 REPLIES = (AnalyticsUpdate, Frame, ErrorReply, Welcome, Subscribed, Unsubscribed, Pong, GoingAway)
 
 

@@ -53,7 +53,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """Metrics over a window, or raw rows (`select`) newest first.
 
     grain: None gives one row per group (no time column), "auto" picks one, "1m" is taken as said.
-    compare: "previous" adds the same elapsed part of the period before.
+    compare: "previous" adds the same elapsed part of the period before, "day" and "week" the same time then.
     limit: how many groups at most, by the first metric; the rest fold into one group "other".
     as_of: only what had been received by then.
     """
@@ -63,7 +63,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     grain: str | None = None
     group_by: list[str] = []
     filters: list[Filter] = []
-    compare: Literal["previous"] | None = None
+    compare: Literal["previous", "day", "week"] | None = None
     limit: int | None = None
     as_of: datetime | None = None
     select: list[str] = []

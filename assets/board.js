@@ -12,7 +12,8 @@ const STALE_MS = 8_000
 const BUDGET_MS = 7 // of one animation frame
 
 /**
- * options: {scope: Scope, bokeh: Promise of the Bokeh global, status(status), data(board), theme()}.
+ * options: {scope: Scope, bokeh: Promise of the Bokeh global, status(status), data(board), theme(),
+ * request(scope): the standing request, where it is not that of the named board}.
  * Returns {setScope(state), setTheme(theme), status(), destroy()}.
  */
 export function mount(element, spec, transport, options = {}) {
@@ -23,8 +24,9 @@ export function mount(element, spec, transport, options = {}) {
 }
 
 class BoardView {
-  constructor(element, spec, transport, { scope, bokeh, status, data, theme }) {
+  constructor(element, spec, transport, { scope, bokeh, status, data, theme, request }) {
     Object.assign(this, { element, spec, transport, hooks: { status, data, theme } })
+    this.request = () => request?.(this.scope) ?? this.scope.request(spec.board)
     this.scope = scope ?? new Scope({}, { window: spec.window })
     this.board = null
     this.offset = null
@@ -47,7 +49,7 @@ class BoardView {
     this.off = this.scope.on((state, patch) => this.#scoped(patch))
     this.beat = setInterval(() => this.#heartbeat(), 1000)
     this.paused = this.scope.state.paused
-    transport.ask(this.scope.request(spec.board))
+    transport.ask(this.request())
     transport.listen({ message: (m) => this.#message(m), state: (s) => this.#connected(s) })
     this.handle = {
       setScope: (state) => this.scope.set(state, { step: false }),
@@ -163,7 +165,7 @@ class BoardView {
   #scoped(patch) {
     this.paused = this.scope.state.paused
     if ("theme" in patch) this.setTheme()
-    const request = this.scope.request(this.spec.board)
+    const request = this.request()
     if (JSON.stringify(request) !== JSON.stringify(this.transport.request)) {
       this.fresh = true // an answer to a question just asked is drawn even while paused
       mark(this.element, "aria-busy", "true")

@@ -1,4 +1,5 @@
 // The feed socket, as a board's transport: one standing request, endless reconnect, nothing lost silently.
+// Beside it, `question(message)` asks once, and `stand(request, heard)` keeps a further request standing.
 //
 // A transport is { listen({message, state}), ask(request), retry(), close() }. Messages are those of
 // analytics.v1 for the current subscription: analytics_update (a snapshot), frame, error. What arrived before
@@ -20,6 +21,8 @@ export class Feed {
     this.kept = []
     this.listener = null
     this.request = null
+    this.asked = new Map() // id -> {message, done, failed}: questions without an answer yet, asked again after a loss
+    this.standing = new Map() // sub -> {request, heard}
     this.wait_ms = null
     this.state = { name: "connecting", attempt: 0 }
     this.watch = setInterval(() => this.#watchdog(), 1000)
@@ -51,6 +54,33 @@ export class Feed {
     if (this.sub) this.#send({ type: "unsubscribe", sub: this.sub })
     this.sub = `board-${++this.count}`
     if (this.request) this.#send({ type: "subscribe", id: this.sub, sub: this.sub, request: this.request })
+  }
+
+  /** One question, answered once: resolves to the `analytics_update`, rejects with the server's error. */
+  question(message) {
+    const id = `q${++this.count}`
+    return new Promise((done, failed) => {
+      this.asked.set(id, { message, done, failed })
+      if (this.state.name === "connected") this.#send({ ...message, id })
+      if (this.state.name === "closed") this.#give(id, { type: "error", error: { message: this.state.reason } })
+    })
+  }
+
+  /** Keep a further request standing: `heard(message)` gets each analytics_update or error. Returns the way to end it. */
+  stand(request, heard) {
+    const sub = `also-${++this.count}`
+    this.standing.set(sub, { request, heard })
+    if (this.state.name === "connected") this.#send({ type: "subscribe", id: sub, sub, request })
+    return () => {
+      if (this.standing.delete(sub)) this.#send({ type: "unsubscribe", sub })
+    }
+  }
+
+  #give(id, message) {
+    const { done, failed } = this.asked.get(id)
+    this.asked.delete(id)
+    if (message.type === "error") failed(Object.assign(new Error(message.error?.message ?? "no answer"), message.error))
+    else done(message)
   }
 
   retry() {
@@ -101,6 +131,9 @@ export class Feed {
     try { message = JSON.parse(data) } catch { return }
     if (message.type === "welcome") return this.#welcomed(message)
     if (message.type === "going_away") { this.wait_ms = message.reconnect_after_ms; return }
+    if (this.asked.has(message.id)) return this.#give(message.id, message)
+    const also = this.standing.get(message.sub ?? message.id)
+    if (also) return message.type === "analytics_update" || message.type === "error" ? also.heard(message) : undefined
     if (message.type === "error" && message.id === this.sub) return this.#deliver(message)
     if (message.sub !== this.sub || !this.sub) return
     if (message.type === "analytics_update") {
@@ -126,10 +159,12 @@ export class Feed {
     this.wait_ms = null
     this.#become("connected", { principal: message.principal })
     this.renew()
+    for (const [sub, { request }] of this.standing) this.#send({ type: "subscribe", id: sub, sub, request })
+    for (const [id, { message }] of this.asked) this.#send({ ...message, id })
   }
 
   #lost(code, reason) {
-    if (code >= 4500 && code <= 4999) return this.#become("closed", { code, reason: reason || refusal(code) })
+    if (code >= 4500 && code <= 4999) return this.#end(code, reason || refusal(code))
     this.attempt += 1
     if (this.attempt % TRIES_BEFORE_ASKING === 0) return this.#whoAmI()
     this.#later(reason || (this.attempt < TRIES_BEFORE_ASKING ? "the connection was lost" : this.state.reason))
@@ -138,8 +173,13 @@ export class Feed {
   /** The browser hides why an upgrade was refused; a plain request tells "signed out" from "server gone". */
   async #whoAmI() {
     const answer = await fetch(this.session, { cache: "no-store" }).catch(() => null)
-    if (answer?.status === 401) return this.#become("closed", { code: 4501, reason: refusal(4501) })
+    if (answer?.status === 401) return this.#end(4501, refusal(4501))
     this.#later(answer ? "the feed is not answering" : "the server is not answering")
+  }
+
+  #end(code, reason) {
+    this.#become("closed", { code, reason })
+    for (const id of this.asked.keys()) this.#give(id, { type: "error", error: { message: reason } })
   }
 
   #later(reason) {

@@ -7,9 +7,9 @@ import { Feed } from "./feed.js"
 import { Scope } from "./scope.js"
 
 const page = JSON.parse(document.getElementById("page").textContent)
-const scope = new Scope(page.scope, { window: page.home, url: true })
+const scope = new Scope(page.scope, { window: page.home, url: true, args: page.arguments })
 const feed = new Feed(new URL(page.feed_url, location.href).href.replace(/^http/, "ws"))
-feed.ask(scope.request(page.board))
+if (!page.view) feed.ask(scope.request(page.board))
 
 const script = (src) => new Promise((done, failed) => {
   const element = document.createElement("script")
@@ -31,10 +31,17 @@ async function start() {
   const theme = document.documentElement.dataset.theme
   scope.state.theme = page.scope.theme
   scope.on((state, patch) => { if (patch.theme) themed(patch.theme) }) // first, so that all after it see the new theme
-  const bar = controls(document.body, scope, { home: page.home })
-  const spec = await (await fetch(page.specs[theme])).json()
-  const board = mount(document.querySelector("main"), spec, feed, { scope, bokeh, status: bar.status, data: (data) => { bar.data(data); restarted(); redrawn(spec, data) } })
-  globalThis.Plumbline.board = board
+  const bar = controls(document.body, scope, { home: page.home, feed, page })
+  const main = document.querySelector("main")
+  if (page.view) {
+    // a view draws itself: mount(main, {scope, feed, bar, page, bokeh}) of its module in views/
+    const view = await import(page.view)
+    globalThis.Plumbline.view = await view.mount(main, { scope, feed, bar, page, bokeh, restarted })
+  } else {
+    const spec = await (await fetch(page.specs[theme])).json()
+    const data = (fresh) => { bar.data(fresh); restarted(); redrawn(spec, fresh) }
+    globalThis.Plumbline.board = mount(main, spec, feed, { scope, bokeh, status: bar.status, data })
+  }
   // the board stands without a session; the session follows when the charts are drawn
   await bokeh
   await new Promise((done) => (globalThis.requestIdleCallback ?? setTimeout)(done, { timeout: 1500 }))

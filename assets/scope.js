@@ -1,11 +1,13 @@
 // What the viewer looks at, as one object that everybody reads, changes and hears of; and as the page's URL.
 
-const OWN = ["window", "tz", "compare", "paused", "theme"]
-const DEFAULTS = { tz: "", compare: "previous", paused: false, theme: "", filters: [] }
+const OWN = ["window", "tz", "compare", "grain", "as_of", "paused", "theme"]
+const DEFAULTS = { tz: "", compare: "previous", grain: "", as_of: "", paused: false, theme: "", filters: [], args: {} }
 
 export class Scope {
-  constructor(start, { window = "now-1h", url = false } = {}) {
+  /** `args` names what else a page keeps in its address, such as the flow that is open; in `state.args` by name. */
+  constructor(start, { window = "now-1h", url = false, args = [] } = {}) {
     this.defaults = { ...DEFAULTS, window }
+    this.args = args
     this.state = { ...this.defaults, ...start }
     this.listeners = new Set()
     this.url = url
@@ -28,13 +30,19 @@ export class Scope {
 
   href() {
     const query = new URLSearchParams()
-    const { filters, ...own } = this.state
+    const { filters, args, ...own } = this.state
     if (own.window !== this.defaults.window) query.set("window", own.window)
     for (const f of filters) for (const v of f.values) query.append(f.dim, v)
-    for (const name of ["tz", "compare", "theme"]) if (own[name] !== this.defaults[name]) query.set(name, own[name])
+    for (const name of ["tz", "compare", "grain", "as_of", "theme"]) if (own[name] !== this.defaults[name]) query.set(name, own[name])
     if (own.paused) query.set("paused", "1")
+    for (const name of this.args) if (args[name]) query.set(name, args[name])
     const text = query.toString()
     return location.pathname + (text ? `?${text}` : "")
+  }
+
+  /** Change what else the page keeps in its address; an empty value takes it out. */
+  put(args, options) {
+    this.set({ args: { ...this.state.args, ...args } }, options)
   }
 
   /** Add a value to the filter of its dimension, or take it away when it is there. */
@@ -45,21 +53,28 @@ export class Scope {
     this.set({ filters: values.length ? [...others, { dim, op: values.length > 1 ? "in" : "is", values }] : others })
   }
 
-  /** The standing request of this scope. A time zone goes along only where it changes the answer. */
-  request(board) {
-    const { window, tz, filters, compare } = this.state
+  /** The standing request of this scope for a board. */
+  request(board, more = {}) {
+    const { compare, grain } = this.state
+    return { type: "board", board, compare, ...(grain ? { grain } : {}), ...this.question(), ...more }
+  }
+
+  /** What every question carries. A time zone goes along only where it changes the answer. */
+  question() {
+    const { window, tz, filters, as_of } = this.state
     const [from, to = "now"] = window.split(/\s+to\s+/)
     const plain = to === "now" && /^now-\d+[smh]$/.test(from)
     const zone = tz || Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC"
-    return { type: "board", board, compare, filters, window: plain ? from : { from, to, tz: zone } }
+    return { filters, window: plain ? from : { from, to, tz: zone }, ...(as_of ? { as_of } : {}) }
   }
 
   #read() {
-    const state = { ...this.defaults, filters: [] }
+    const state = { ...this.defaults, filters: [], args: {} }
     const query = new URLSearchParams(location.search)
     for (const name of new Set(query.keys())) {
       const values = query.getAll(name)
-      if (!OWN.includes(name)) state.filters.push({ dim: name, op: values.length > 1 ? "in" : "is", values })
+      if (this.args.includes(name)) state.args[name] = values.at(-1)
+      else if (!OWN.includes(name)) state.filters.push({ dim: name, op: values.length > 1 ? "in" : "is", values })
       else state[name] = name === "paused" ? values[0] === "1" : values.at(-1)
     }
     return state

@@ -49,7 +49,7 @@ class Assets:
     """All files the pages load. Files of a group share one hash, so modules import each other relatively.
 
     `own` is the project's assets directory; what is served of it is listed by suffix, not by folder, and the
-    colours of theme.py come first in app.css.
+    colours of theme.py come first in app.css, the files of css/ last.
     """
 
     def __init__(self, own: Path) -> None:
@@ -58,7 +58,8 @@ class Assets:
             for path in sorted(own.rglob("*"))
             if path.suffix in KINDS and path.is_file()
         }
-        bodies["app.css"] = theme.css().encode() + bodies.get("app.css", b"")
+        parts = [body for name, body in bodies.items() if name.startswith("css/")]
+        bodies["app.css"] = b"\n".join([theme.css().encode(), bodies.get("app.css", b""), *parts])
         self._pages = Environment(
             loader=FileSystemLoader(own / "templates"), autoescape=True, undefined=StrictUndefined, auto_reload=False
         )

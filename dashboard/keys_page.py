@@ -40,7 +40,7 @@ class KeysPage(RequestHandler):
         self.finish(
             self._assets.template("keys.html").render(
                 url=self._assets.url,
-                pages=navigation(principal.scopes),
+                pages=navigation(principal.scopes, workspace),
                 here="/keys",
                 principal=principal,
                 admin=admin,

@@ -1,4 +1,4 @@
-"""Pages: PAGES maps a URL to a board; a `Site` makes of each an application and the routes it loads from.
+"""Pages: PAGES maps a URL to a board or a view; a `Site` makes of each an application and the routes it loads from.
 
 The HTML draws header and empty tiles at once; assets/page.js brings them to life. A session holds one component.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import panel as pn
 from bokeh.application.handlers.function import FunctionHandler
@@ -43,23 +44,38 @@ SCRIPTS = ("bokeh.min.js", "bokeh-widgets.min.js", "bokeh-tables.min.js", "panel
 
 @dataclass(frozen=True)
 class Page:
-    """One entry of the navigation. `board` names a board of the workspace, `extra` a template below its tiles."""
+    """A page that shows data. `board` names a board of the workspace (ANY: the address says which one), or `view`
+    names a module of assets/views that draws the page; `arguments` are what it keeps in its address beside the scope.
+
+    place: where the navigation lists it, "first", under "more", or nowhere. `extra` is a template below the tiles.
+    """
 
     url: str
-    board: str
     title: str
+    board: str = ""
+    view: str = ""
+    arguments: tuple[str, ...] = ()
+    place: str = "first"
     extra: str = ""
 
 
+ANY = "*"
 PAGES = (
-    Page("/overview", "overview", "Overview"),
-    Page("/resources", "resources", "Resources"),
-    Page("/health", "health", "Health", extra="health.html"),
+    Page("/overview", "Overview", board="overview"),
+    Page("/flows", "Flows", view="flows", arguments=("flow", "search", "sort", "span")),
+    Page("/agents", "Agents", board="agents"),
+    Page("/agent", "Agent", board="agent", place=""),
+    Page("/resources", "Resources", board="resources"),
+    Page("/explore", "Explore", view="explore", arguments=("metrics", "by", "chart", "limit", "multiples", "dataset")),
+    Page("/compare", "Compare", view="compare", arguments=("board", "a", "b")),
+    Page("/board", "Board", board=ANY, arguments=("board",), place=""),
+    Page("/load", "Load data", view="load", place="more"),
+    Page("/health", "Health", board="health", place="more", extra="health.html"),
 )
 
 
 class Link(NamedTuple):
-    """An entry of the navigation that is no board."""
+    """An entry of the navigation."""
 
     url: str
     title: str
@@ -68,9 +84,21 @@ class Link(NamedTuple):
 ADMIN_PAGES = (Link("/keys", "Keys"),)
 
 
-def navigation(scopes: Collection[str]) -> tuple[Page | Link, ...]:
-    """What the head of a page links to, for who has these scopes."""
-    return (*PAGES, *ADMIN_PAGES) if "admin" in scopes else PAGES
+class Navigation(NamedTuple):
+    """What the head of a page links to: at once, and in its menu, the boards without a page of their own first."""
+
+    first: tuple[Link, ...]
+    boards: tuple[Link, ...]
+    more: tuple[Link, ...]
+
+
+def navigation(scopes: Collection[str], workspace: Workspace) -> Navigation:
+    """The links for who has these scopes."""
+    placed = {page.board for page in PAGES}
+    boards = [Link(f"/board?{urlencode({'board': b.name})}", b.title) for b in workspace.boards.values()]
+    listed = {place: tuple(Link(p.url, p.title) for p in PAGES if p.place == place) for place in ("first", "more")}
+    own = tuple(link for link, name in zip(boards, workspace.boards, strict=True) if name not in placed)
+    return Navigation(listed["first"], own, listed["more"] + (ADMIN_PAGES if "admin" in scopes else ()))
 
 
 @dataclass(frozen=True)
@@ -97,11 +125,17 @@ class Site:
             (r"/specs/(\w+)\.json", SpecHandler, {"site": self}),
         ]
 
-    def board(self, page: Page) -> BoardDeclaration:
+    def board(self, page: Page, asked: str | None) -> BoardDeclaration:
+        """What a page shows: a board, or without one no tiles. An address with an unknown name gets an empty one."""
         boards = self.workspace().boards
-        if page.board not in boards:
+        if page.view:
+            return BoardDeclaration(name="", title=page.title, tiles=())
+        name = page.board if page.board != ANY else asked or ""
+        if name not in boards:
+            if page.board == ANY:
+                return BoardDeclaration(name=name[:80], title="No such board", tiles=())
             raise NotFound(unknown("board", page.board, boards))
-        return boards[page.board]
+        return boards[name]
 
 
 class PageHandler(FunctionHandler):
@@ -119,13 +153,17 @@ class PageHandler(FunctionHandler):
 
 def open_page(site: Site, page: Page, doc: Document) -> None:
     """One component in the session, and the template around it."""
-    board, workspace = site.board(page), site.workspace()
+    workspace = site.workspace()
     arguments = doc.session_context.request.arguments if doc.session_context else {}
     scopes = doc.session_context.token_payload.get(SCOPES, []) if doc.session_context else []
     query = {k: [v.decode("utf-8", "replace") for v in values] for k, values in arguments.items()}
-    dimensions = workspace.dimensions.keys()
+    board = site.board(page, query.get("board", [None])[-1])
     scope, messages = Scope.from_query(
-        query, dimensions=dimensions, window=board.window, check_window=site.check_window
+        query,
+        dimensions=workspace.dimensions.keys(),
+        window=board.window,
+        check_window=site.check_window,
+        arguments=page.arguments,
     )
     specs = {theme: f"/specs/{site.specs.build(board, workspace, theme).hash}.json" for theme in THEMES}
     component = Board(
@@ -142,8 +180,9 @@ def open_page(site: Site, page: Page, doc: Document) -> None:
         url=site.assets.url,
         policy=POLICY,
         modules=[f"{name}.js" for name in MODULES],
-        pages=navigation(scopes),
+        pages=navigation(scopes, workspace),
         here=page.url,
+        view=page.view,
         extra=page.extra,
         scopes=scopes,
         title=board.title,
@@ -153,6 +192,9 @@ def open_page(site: Site, page: Page, doc: Document) -> None:
         tiles=[(t, t.title or first_title(workspace, t.metrics)) for t in board.tiles],
         page={
             "board": board.name,
+            "view": page.view and site.assets.url(f"views/{page.view}.js"),
+            "arguments": page.arguments,
+            "scopes": scopes,
             "home": board.window,
             "scope": scope.state(),
             "specs": specs,

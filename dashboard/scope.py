@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -20,8 +21,10 @@ from dashboard.theme import THEMES
 MAX_FILTERS = 12
 MAX_VALUES = 20
 MAX_CHARS = 200
+MAX_ARGUMENT = 4000
 WINDOW = re.compile(r"[\w:./+ -]{1,80}")  # characters a window may have; its meaning is analytics.window's to judge
-OWN = ("window", "tz", "compare", "paused", "theme")
+OWN = ("window", "tz", "compare", "grain", "as_of", "paused", "theme")
+COMPARED = ("previous", "day", "week", "off")
 
 
 class Scope(param.Parameterized):
@@ -30,9 +33,12 @@ class Scope(param.Parameterized):
     window = param.String(default="now-1h", doc="`now-1h`, `now/d`, or `A to B`")
     tz = param.String(default="", doc="IANA time zone; empty is the browser's own")
     filters = param.List(default=[], item_type=dict, doc="kept rows, by dimension")
-    compare = param.Selector(default="previous", objects=["previous", "off"], doc="what to compare with")
+    compare = param.Selector(default="previous", objects=[*COMPARED], doc="what to compare with")
+    grain = param.String(default="", doc="length of a time bucket; empty fits the window")
+    as_of = param.String(default="", doc="RFC 3339: as it was known then; empty is now")
     paused = param.Boolean(default=False, doc="whether the screen holds still")
     theme = param.Selector(default="", objects=["", *THEMES], doc="empty is the viewer's own preference")
+    args = param.Dict(default={}, doc="what else the page keeps in its address, by name")
 
     @classmethod
     def from_query(
@@ -42,10 +48,11 @@ class Scope(param.Parameterized):
         dimensions: Collection[str],
         window: str = "now-1h",
         check_window: Callable[[str], Any] | None = None,
+        arguments: Collection[str] = (),
     ) -> tuple[Scope, list[str]]:
         """The scope a URL asks for, and one sentence per part that could not be used.
 
-        check_window raises a PlumblineError for a window that does not parse.
+        check_window raises a PlumblineError for a window that does not parse; `arguments` are the page's own.
         """
         scope, messages = cls(window=window), []
         for name, values in list(query.items())[:50]:
@@ -54,6 +61,8 @@ class Scope(param.Parameterized):
             try:
                 if name in OWN:
                     scope.param.update(**{name: _own(name, values[-1], check_window)})
+                elif name in arguments:
+                    scope.args = {**scope.args, name: values[-1][:MAX_ARGUMENT]}
                 elif name in dimensions:
                     scope.filters = [*scope.filters, _filter(name, values)][:MAX_FILTERS]
                 else:
@@ -66,13 +75,14 @@ class Scope(param.Parameterized):
         """The URL's query: only what differs from the defaults, in a fixed order."""
         pairs = [("window", self.window)] if self.window != window else []
         pairs += [(f["dim"], str(v)) for f in self.filters for v in f["values"]]
-        defaults = {"tz": "", "compare": "previous", "theme": ""}
+        defaults = {"tz": "", "compare": "previous", "grain": "", "as_of": "", "theme": ""}
         pairs += [(n, getattr(self, n)) for n, default in defaults.items() if getattr(self, n) != default]
-        return urlencode([*pairs, ("paused", "1")] if self.paused else pairs)
+        pairs += [("paused", "1")] if self.paused else []
+        return urlencode([*pairs, *((n, v) for n, v in self.args.items() if v)])
 
     def state(self) -> dict[str, Any]:
         """As plain data, for the component's `scope` param."""
-        return {name: getattr(self, name) for name in ("window", "tz", "filters", "compare", "paused", "theme")}
+        return {name: getattr(self, name) for name in (*OWN, "filters", "args")}
 
 
 def _own(name: str, value: str, check_window: Callable[[str], Any] | None) -> Any:
@@ -91,8 +101,18 @@ def _own(name: str, value: str, check_window: Callable[[str], Any] | None) -> An
             raise ValueError("expected a time zone such as Europe/Berlin") from None
     if name == "paused":
         return value in ("1", "true")
-    if value not in ((*THEMES,) if name == "theme" else ("previous", "off")):
-        raise ValueError("expected light or dark" if name == "theme" else "expected previous or off")
+    if name == "grain":
+        if not re.fullmatch(r"\d{1,4}[smhdwMy]", value):
+            raise ValueError("expected a length such as 5m")
+        return value
+    if name == "as_of":
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("expected a time with its zone, such as 2026-01-31T14:00:00Z")
+        return value
+    allowed = THEMES if name == "theme" else COMPARED
+    if value not in allowed:
+        raise ValueError(f"expected {' or '.join(allowed)}")
     return value
 
 
