@@ -24,7 +24,10 @@ import msgspec
 import typer
 from rich.console import Console
 
+from analytics import running
+from analytics.errors import Conflict
 from analytics.keys_cli import keys_cli
+from analytics.load_cli import load_command
 from analytics.settings import Setting, Settings
 from analytics.terminal import faces
 
@@ -45,6 +48,7 @@ cli = typer.Typer(
     add_completion=False,
 )
 cli.add_typer(keys_cli, name="keys")
+cli.command("load")(load_command(lambda data: App(Settings(data=data))))
 
 
 def utc_now() -> datetime:
@@ -99,17 +103,27 @@ class App:
         from analytics.ingest.reasons import Counters
         from analytics.ingest.vocabulary import load
         from analytics.keys import Keys
+        from analytics.load.datasets import Datasets
+        from analytics.load.uploads import Uploads
+        from analytics.pins import Pins
+        from analytics.screens import Screens
         from analytics.service import Service
         from analytics.sources import Sources
         from analytics.store.duckdb import DuckDBStore
         from analytics.telemetry import SELF, Telemetry
-        from analytics.workspace import Workspaces
+        from analytics.workspace_live import Workspaces
 
         self.settings = settings
         self.now = now
         settings.data.mkdir(parents=True, exist_ok=True)
         self.keys = Keys(settings.data, now)
-        self.workspaces = Workspaces([*sorted(WORKSPACES.glob("*.yaml")), *settings.workspace])
+        own = settings.data / "workspaces"  # what is made here: datasets of loaded files, boards with pinned tiles
+        own.mkdir(exist_ok=True)
+        built_in = sorted(WORKSPACES.glob("*.yaml"))
+        self.workspaces = Workspaces([*built_in, *settings.workspace], [own])
+        self.pins = Pins(self.workspaces, own, built_in)
+        self.screens = Screens(settings.data, self.keys, now, boards=lambda: self.workspaces.current.boards)
+        self.version = ""  # of program and assets, once they are read
         self.sources = Sources()
         self.store = DuckDBStore(
             settings.data / "plumbline.duckdb",
@@ -145,8 +159,16 @@ class App:
             store=self.store,
             sources=self.sources,
             workspace=lambda: self.workspaces.current,
+            datasets=Datasets(own, self.workspaces, self.store, now),
             now=now,
             deadline_s=2 * settings.deadline_s,
+        )
+        self.uploads = Uploads(
+            settings.data / "uploads",
+            self.service,
+            lambda: self.workspaces.current,
+            now,
+            max_bytes=settings.upload_mb << 20,
         )
         self.doorman = Doorman(self.keys, settings.origin)
         limits = SocketLimits(
@@ -190,7 +212,19 @@ class App:
 
     def routes(self) -> list[tuple[Any, ...]]:
         """The API's addresses; the dashboard adds its own."""
-        from analytics.api import documents, health, http, keys, otlp, tickets, websocket
+        from analytics.api import (
+            documents,
+            export,
+            health,
+            http,
+            keys,
+            otlp,
+            pins,
+            screens,
+            tickets,
+            uploads,
+            websocket,
+        )
 
         common = {"service": self.service, "doorman": self.doorman}
         intake = common | {"max_bytes": self.settings.ingest_mb << 20}
@@ -199,12 +233,22 @@ class App:
             (r"/api/analytics/ws", websocket.AnalyticsSocket, sockets),
             (r"/api/analytics", http.AnalyticsHandler, common),
             (r"/api/analytics/(flows|resources|agents)", http.OriginalHandler, common),
+            (r"/api/export", export.ExportHandler, common | {"turns": export.Turns()}),
             (r"/api/ingest/([^/]+)", http.IngestHandler, intake),
             (r"/v1/(traces|metrics|logs)", otlp.OtlpHandler, intake),
-            (r"/api/(datasets|metrics|boards)", http.CatalogueHandler, common),
+            (r"/api/(datasets|dimensions|metrics|boards)", http.CatalogueHandler, common),
             (r"/api/tickets", tickets.TicketHandler, common | {"tickets": self.tickets}),
             (r"/api/(openapi|asyncapi)\.json", documents.DocumentHandler, common),
+            *uploads.routes(self.service, self.doorman, self.uploads),
             *keys.routes(self.doorman, self.keys, self.sockets),
+            *pins.routes(self.doorman, self.pins, self.keys.note),
+            *screens.routes(
+                self.doorman,
+                self.screens,
+                self.sockets,
+                version=lambda: self.version,
+                secure=self.settings.secure_cookie,
+            ),
             (r"/api/session", http.SessionHandler, common),
             (r"/api/connections(?:/([^/]+))?", health.ConnectionsHandler, common | {"sockets": self.sockets}),
             (r"/healthz", health.HealthHandler, common),
@@ -216,9 +260,13 @@ class App:
     async def start(self) -> None:
         """Open the store, listen, start ticking."""
         from analytics.api.documents import asyncapi, openapi
+        from dashboard.assets import Assets
         from dashboard.server import build_server
 
+        files = Assets(ROOT / "assets")
+        self.version = files.version
         await self.store.open()
+        await self.uploads.clear()
         await self._learn()
         self.server = build_server(
             self.settings,
@@ -226,7 +274,10 @@ class App:
             verify=self.doorman.verify,
             workspace=lambda: self.workspaces.current,
             routes=self.routes(),
-            assets=ROOT / "assets",
+            files=files,
+            docs_folder=ROOT / "assets/docs",
+            screens=self.screens,
+            screen=self.doorman.screen,
             max_body_bytes=2 * (self.settings.ingest_mb << 20),
             documents=lambda: (openapi(), asyncapi()),
         )
@@ -234,21 +285,27 @@ class App:
         tick = Every(self.settings.tick_s, self.service.hub.tick)
         reload = Every(1.0, self._reload)
         sweep = Every(0.5, self.sockets.sweep)
-        self._callbacks = [tick, reload, sweep]
+        self._callbacks = [tick, reload, sweep, Every(60.0, self.uploads.sweep)]
         if self.settings.self_s > 0:
             record = Every(self.settings.self_s, lambda: self.telemetry.record(self.now()))
             self._callbacks.append(record)
         self._watch = asyncio.create_task(self.telemetry.watch_loop())
         for callback in self._callbacks:
             callback.start()
+        running.announce(self.settings.data, self.url)
 
     async def _learn(self) -> None:
         """Bring the sources' rhythm back from the last hour of events."""
         since = (self.now() - timedelta(hours=1)).replace(tzinfo=None)
-        heard = "select time, source, kind, domain from {events} where time > ?"
-        for dataset in self.workspaces.current.datasets:
-            recent = await self.store.read(heard, [since], dataset=dataset, deadline_s=30.0)
-            self.sources.observe(dataset, recent, self.now())
+        for name, dataset in self.workspaces.current.datasets.items():
+            heard = "time, source" if dataset.columns else "time, source, kind, domain"
+            recent = f"select {heard} from {{events}} where time > ?"
+            try:
+                table = await self.store.read(recent, [since], dataset=name, deadline_s=30.0)
+            except Conflict as error:  # a file of the data directory declares it anew; the others go on
+                log.warning("%s", error)
+                continue
+            self.sources.observe(name, table, self.now())
 
     def _reload(self) -> None:
         self.workspaces.reload_if_changed()
@@ -295,6 +352,8 @@ class App:
             callback.stop()
         if self._watch is not None:
             self._watch.cancel()
+        running.withdraw(self.settings.data)
+        await self.uploads.close()
         await self.sockets.drain()
         await self.service.hub.close()
         if self.server is not None:
@@ -306,6 +365,7 @@ class App:
                 await asyncio.to_thread(child.wait, 3)
             except subprocess.TimeoutExpired:
                 child.kill()
+        self.screens.close()
         self.keys.close()
 
 

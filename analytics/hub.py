@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from analytics.agent import Answer, rfc3339
+from analytics.asking import Answer, rfc3339
 from analytics.errors import Internal, PlumblineError
 from analytics.messages import AnalyticsUpdate, BoardRequest, ErrorReply, Position, Question, encode
 from analytics.query import Filter

@@ -59,7 +59,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """One line of the audit log: create, rotate, revoke, address (first use from it), refusal."""
+    """One line of the audit log: create, rotate, revoke, limit, address (first use from it), refusal, pin, unpin."""
 
     at: datetime
     event: str
@@ -135,6 +135,20 @@ class Keys:
                 self._audit("revoke", key_id, address, _told(by))
         return self.get(key_id)
 
+    def limit(
+        self, key_id: str, *, boards: Iterable[str] | None, by: str | None = None, address: str | None = None
+    ) -> Key:
+        """Bind a key to other boards. Raises NotFound."""
+        with self._changing():
+            rights = msgspec.structs.replace(self.get(key_id).rights, boards=None if boards is None else tuple(boards))
+            self._db.write("UPDATE keys SET rights = ? WHERE id = ?", (msgspec.json.encode(rights).decode(), key_id))
+            self._audit("limit", key_id, address, _told(f"boards {', '.join(rights.boards or ('all',))}"[:200], by))
+        return self.get(key_id)
+
+    def principal(self, key_id: str) -> Principal:
+        """Who acts with a key. Raises NotFound."""
+        return _principal(self.get(key_id))
+
     def list(self) -> list[Key]:
         """All keys, oldest first, ended ones included."""
         return [_key(row) for row in self._db.rows(f"{_SELECT} ORDER BY created_at, rowid")]
@@ -180,13 +194,13 @@ class Keys:
         self._used(key.id, address)
         return _principal(key)
 
-    def open_session(self, principal: Principal) -> str:
-        """A cookie token that stands for the principal's key, for 30 days at most."""
+    def open_session(self, principal: Principal, lasts: timedelta = SESSION) -> str:
+        """A cookie token that stands for the principal's key, for as long as the key counts and no longer than said."""
         now = _ms(self._now())
         token = secrets.token_urlsafe(32)
         with self._db.writing():
             self._db.write("DELETE FROM sessions WHERE expires_at <= ?", (now,))
-            row = (self._digest("session", token), principal.key_id, now, _ms(self._now() + SESSION))
+            row = (self._digest("session", token), principal.key_id, now, _ms(self._now() + lasts))
             self._db.write("INSERT INTO sessions VALUES (?, ?, ?, ?)", row)
         return token
 
@@ -230,6 +244,11 @@ class Keys:
     def secret(self, name: str) -> bytes:
         """32 bytes kept in a file of this name, the same after a restart."""
         return secret_file(self._directory, name)
+
+    def note(self, event: str, key_id: str, detail: str, address: str | None = None) -> None:
+        """A line of the audit log about something else that was done with a key."""
+        with self._db.writing():
+            self._audit(event, key_id, address, detail[:200])
 
     def audit(self, limit: int = 100) -> Sequence[AuditEntry]:
         """The newest entries of the audit log, newest first."""

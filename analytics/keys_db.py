@@ -47,13 +47,15 @@ CREATE TRIGGER IF NOT EXISTS audit_replace BEFORE INSERT ON audit WHEN EXISTS (S
 class Database:
     """One connection for any thread; other processes may hold their own to the same file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: str = SCHEMA) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # the log files beside it take its mode
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")  # a revocation survives a power cut
-        self._connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        self._connection.executescript(f"BEGIN IMMEDIATE; {schema} COMMIT;")
+        if schema is not SCHEMA:
+            return
         with self.writing():  # a file of version 0.1
             if "replaced_by" not in {row[1] for row in self.rows("PRAGMA table_info(keys)")}:
                 self.write("ALTER TABLE keys ADD COLUMN replaced_by TEXT")

@@ -113,6 +113,7 @@ class Values(Question, kw_only=True, tag="values"):
     """The values of a dimension in the window, most frequent first, with how many rows hold each."""
 
     dim: str
+    dataset: Text = None
     search: str = ""
     limit: int = 50
     as_of: datetime | None = None

@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 
 Scalar = str | int | float | bool | None
+ROWS = "*"  # the metric that counts every row of a dataset
 Op = Literal["is", "is_not", "in", "not_in", "contains"]
 
 
@@ -49,13 +50,26 @@ class Filter(msgspec.Struct, frozen=True):
     values: list[Scalar] = []
 
 
+Compare = Literal["previous", "day", "week"]
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """The place of a row in its dataset, newest first: its time in us since the epoch, and its event_id."""
+
+    time_us: int
+    event_id: str | None
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Metrics over a window, or raw rows (`select`) newest first.
+    """Metrics over a window, or raw rows (`select`) newest first, or the `values` of one dimension.
 
     grain: None gives one row per group (no time column), "auto" picks one, "1m" is taken as said.
     compare: "previous" adds the same elapsed part of the period before, "day" and "week" the same time then.
-    limit: how many groups at most, by the first metric; the rest fold into one group "other".
+    limit: how many groups at most, by the first metric; the rest fold into one group "other". Of rows and
+    values: how many.
     as_of: only what had been received by then.
+    after: with select, only the rows that follow this one.
+    search: with values, only those whose text contains it.
     """
 
     metrics: list[str] = []
@@ -63,11 +77,14 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     grain: str | None = None
     group_by: list[str] = []
     filters: list[Filter] = []
-    compare: Literal["previous", "day", "week"] | None = None
+    compare: Compare | None = None
     limit: int | None = None
     as_of: datetime | None = None
     select: list[str] = []
-    dataset: str | None = None  # only with select
+    after: Mark | None = None
+    values: str | None = None
+    search: str = ""
+    dataset: str | None = None  # where names are looked up first; of select and values what is read
 
 
 class Total(msgspec.Struct, frozen=True):
@@ -88,6 +105,8 @@ class Result(msgspec.Struct, kw_only=True):
     table columns, in order: `time` (bucket start, naive UTC timestamp[us]) if there is a grain, the
     group_by dimensions, then per metric `M` and, with compare, `M_previous`. Sorted by time, then by
     the first metric, biggest first, "other" last. Absent is null.
+    With `values` they are: value, n (rows that hold it), last (the newest's time); and in each row the same
+    `distinct` (how many values) and `rows` (that hold one of them). Most frequent first.
     """
 
     query: Query

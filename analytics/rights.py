@@ -11,6 +11,7 @@ import msgspec
 from analytics.errors import Forbidden, ValidationError, unknown
 
 COOKIE = "plumbline_session"  # carries a login: an opaque token, HttpOnly
+WALL_COOKIE = "plumbline_wall"  # the same, of a paired screen
 SCOPES = {
     "read": "ask and subscribe",
     "ingest": "send events",

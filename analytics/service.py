@@ -14,11 +14,15 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
-from analytics.agent import AnalyticsAgent, Answer, rfc3339
+from analytics.agent import AnalyticsAgent
+from analytics.asking import Answer, rfc3339
 from analytics.errors import Forbidden, Internal, NotFound, PlumblineError, Timeout, ValidationError, unknown
 from analytics.hub import Hub, Subscriber
 from analytics.ingest.intake import Batch, Intake
+from analytics.load.datasets import Datasets
+from analytics.load.run import Declaration
 from analytics.messages import ANSWERABLE, AnalyticsUpdate, BoardRequest, Question, Request, Subscribe, tag
 from analytics.query import Filter
 from analytics.rights import Principal
@@ -42,9 +46,11 @@ class Service:
         store: Store,
         sources: Sources,
         workspace: Callable[[], Workspace],
+        datasets: Datasets,
         now: Callable[[], datetime],
         deadline_s: float = 10.0,
     ) -> None:
+        self._datasets = datasets
         self._agent = agent
         self._intake = intake
         self._store = store
@@ -64,14 +70,39 @@ class Service:
         with self._observed("ingest"):
             self._may_write(principal, dataset)
             batch = await asyncio.to_thread(
-                self._intake.ingest, body, format=format, encoding=encoding, source=principal.name, dataset=dataset
+                self._intake.ingest,
+                body,
+                format=format,
+                encoding=encoding,
+                source=principal.name,
+                dataset=dataset,
+                declared=self._workspace().datasets[dataset],
             )
             if batch.dropped:  # those refused came from whoever sent the rest of the batch
                 senders = frozenset(batch.table["source"].unique().to_pylist()) or frozenset({principal.name})
-                self._sources.dropped(batch.dropped, self._now(), dataset=dataset, senders=senders)
+                for drop in batch.drops:
+                    why = {"reason": drop.reason.code, "example": drop.example}
+                    self._sources.dropped(drop.count, self._now(), dataset=dataset, senders=senders, **why)
             if batch.table.num_rows == 0:
                 return Ack(0, 0, self._store.stats()["rows"]), batch
             return await self._store.append(dataset, batch.table), batch
+
+    async def keep(self, principal: Principal, dataset: str, table: pa.Table) -> Ack:
+        """Keep rows of a load, which are in the dataset's schema already. Raises as `ingest` does."""
+        with self._observed("ingest"):
+            self._may_write(principal, dataset, "admin")
+            return await self._store.append(dataset, table)
+
+    async def declare(self, principal: Principal, dataset: str, declaration: Declaration) -> bool:
+        """Make a dataset with columns of its own; whether it is new. Raises Forbidden, ValidationError, Conflict,
+        StorageFull."""
+        self._may_make(principal, dataset)
+        return await self._datasets.declare(dataset, declaration)
+
+    async def forget(self, principal: Principal, dataset: str) -> None:
+        """Drop such a dataset, its rows and its board. Raises Forbidden, NotFound, Conflict."""
+        self._may_make(principal, dataset)
+        await self._datasets.forget(dataset)
 
     async def answer(self, principal: Principal, request: Request) -> AnalyticsUpdate:
         """Answer one question. Raises Forbidden, NotFound, ValidationError, Timeout."""
@@ -100,14 +131,19 @@ class Service:
             )
 
     def catalogue(self, principal: Principal, what: str) -> list[dict[str, Any]]:
-        """Declarations of `datasets`, `metrics` or `boards` that the principal may see."""
+        """Declarations of `datasets`, `dimensions`, `metrics` or `boards` that the principal may see."""
         principal.require("read")
         found: dict[str, Any] = getattr(self._workspace(), what)
         allowed = principal.boards if what == "boards" else principal.datasets if what == "datasets" else None
         return [msgspec.to_builtins(x) for name, x in found.items() if allowed is None or name in allowed]
 
-    def _may_write(self, principal: Principal, dataset: str) -> None:
-        principal.require("ingest")
+    def _may_make(self, principal: Principal, dataset: str) -> None:
+        principal.require("admin")
+        if principal.datasets is not None and dataset not in principal.datasets:
+            raise Forbidden(f"this key may not make or drop dataset {dataset!r}")
+
+    def _may_write(self, principal: Principal, dataset: str, scope: str = "ingest") -> None:
+        principal.require(scope)
         workspace = self._workspace()
         if dataset not in workspace.datasets:
             raise NotFound(unknown("dataset", dataset, workspace.datasets))
@@ -118,8 +154,14 @@ class Service:
 
     def _allowed(self, principal: Principal, request: Question) -> tuple[Filter, ...]:
         principal.require("read")
-        if isinstance(request, BoardRequest) and principal.boards is not None and request.board not in principal.boards:
-            raise Forbidden(f"this key may not see board {request.board!r}")
+        if isinstance(request, BoardRequest) and principal.boards is not None:
+            if request.board not in principal.boards:
+                raise Forbidden(f"this key may not see board {request.board!r}")
+            if request.tiles is not None:
+                raise Forbidden("this key may see its boards and bring no tiles of its own")
+        dataset = getattr(request, "dataset", None)
+        if dataset is not None and principal.datasets is not None and dataset not in principal.datasets:
+            raise Forbidden(f"this key may not read dataset {dataset!r}")
         if principal.domains is None:
             return ()
         if request.domain is not None and request.domain not in principal.domains:

@@ -44,6 +44,35 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class Sender(msgspec.Struct, frozen=True, kw_only=True):
+    """All streams of one source. `usual_s` is the age that its own rhythm allows, None while it is being learnt."""
+
+    source: str
+    last_seen: datetime
+    age_s: float
+    usual_s: float | None = None
+    late: bool = False
+    events_per_min: float
+    kinds: list[str] = []
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Events that were refused for one reason, and where the newest was and what was expected."""
+
+    reason: str
+    count: int
+    example: str
+
+
+class _Drop(msgspec.Struct, frozen=True):
+    at: float
+    dataset: str
+    senders: frozenset[str]
+    count: int
+    reason: str
+    example: str
+
+
 class Stream:
     """The last hour of one (source, kind)."""
 
@@ -93,12 +122,12 @@ class Sources:
 
     def __init__(self) -> None:
         self._streams: dict[tuple[str, str, str], Stream] = {}
-        self._drops: deque[tuple[float, str, frozenset[str], int]] = deque(maxlen=100_000)
+        self._drops: deque[_Drop] = deque(maxlen=100_000)
         self._domains: dict[tuple[str, str], int] = {}
         self._pruned = 0
 
     def observe(self, dataset: str, table: pa.Table, now: datetime) -> None:
-        """Learn from rows of events.SCHEMA that arrived now."""
+        """Learn from rows that arrived now; those of a file have no kind and no domain."""
         now_s = int(now.timestamp())
         time_us = table["time"].cast(pa.int64())
         recent = pc.and_(pc.greater(time_us, (now_s - MEMORY_S) * US), pc.less_equal(time_us, (now_s + 1) * US))
@@ -107,7 +136,7 @@ class Sources:
         small = pa.table(
             {
                 "source": pc.fill_null(table["source"], ""),
-                "kind": table["kind"],
+                "kind": table["kind"] if "kind" in table.column_names else pa.array([""] * table.num_rows),
                 "second": pc.divide(time_us, US),
                 "us": time_us,
             }
@@ -124,17 +153,44 @@ class Sources:
             batches[dataset, row[0], row[1]] = (seconds, counts, max(newest, row[4]))
         for key, (seconds, counts, newest) in batches.items():
             self._streams.setdefault(key, Stream()).add(seconds, counts, newest, arrived_us)
-        for domain in pc.unique(table["domain"]).to_pylist():
+        for domain in pc.unique(table["domain"]).to_pylist() if "domain" in table.column_names else ():
             if domain and ((dataset, domain) in self._domains or len(self._domains) < 200):
                 self._domains[dataset, domain] = now_s
         self._prune(now_s)
 
     def dropped(
-        self, count: int, now: datetime, *, dataset: str = "events", senders: frozenset[str] = frozenset()
+        self,
+        count: int,
+        now: datetime,
+        *,
+        dataset: str = "events",
+        senders: frozenset[str] = frozenset(),
+        reason: str = "",
+        example: str = "",
     ) -> None:
-        """Remember that so many events of these sources were refused."""
+        """Remember that so many events of these sources were refused, and why."""
         if count:
-            self._drops.append((now.timestamp(), dataset, senders, count))
+            self._drops.append(_Drop(now.timestamp(), dataset, senders, count, reason, example))
+
+    def lost(self, since: datetime, until: datetime, dataset: str = "events") -> list[Lost]:
+        """What was refused in between, by reason, the most frequent first."""
+        found: dict[str, Lost] = {}
+        for drop in self._drops:
+            if drop.dataset == dataset and since.timestamp() <= drop.at < until.timestamp():
+                before = found[drop.reason].count if drop.reason in found else 0
+                found[drop.reason] = Lost(drop.reason, before + drop.count, drop.example)
+        return sorted(found.values(), key=lambda lost: -lost.count)
+
+    def senders(self, now: datetime, dataset: str = "events") -> list[Sender]:
+        """Every source of the last hour, those that are late first, then by how much they send."""
+        now_s = now.timestamp()
+        self._prune(int(now_s))
+        streams: dict[str, list[tuple[str, Stream]]] = {}
+        for (of, source, kind), stream in self._streams.items():
+            if of == dataset and stream.counts:
+                streams.setdefault(source, []).append((kind, stream))
+        found = [_sender(source, every, now_s) for source, every in streams.items()]
+        return sorted(found, key=lambda s: (not s.late, -s.events_per_min, s.source))
 
     def domains(self, dataset: str = "events") -> list[str]:
         """Domains seen lately, for pickers."""
@@ -160,9 +216,9 @@ class Sources:
         ]
         chosen = [c for c in chosen if c[1].counts]
         dropped = sum(
-            count
-            for at, of, senders, count in self._drops
-            if at >= since and of == dataset and (sources is None or senders & sources)
+            drop.count
+            for drop in self._drops
+            if drop.at >= since and drop.dataset == dataset and (sources is None or drop.senders & sources)
         )
         per_min = sum(s.count_since(now_s - 60) for _, s, _ in chosen)
         if not chosen:
@@ -222,3 +278,17 @@ class Sources:
             stream.forget(now_s - MEMORY_S)
             if not stream.counts:
                 del self._streams[key]
+
+
+def _sender(source: str, streams: list[tuple[str, Stream]], now_s: float) -> Sender:
+    newest = max(stream.newest_us for _, stream in streams) / US
+    known = [(now_s - stream.newest_us / US, stream.tolerance_s()) for _, stream in streams]
+    return Sender(
+        source=source,
+        last_seen=datetime.fromtimestamp(newest, UTC),
+        age_s=max(0.0, now_s - newest),
+        usual_s=min((usual for _, usual in known if usual is not None), default=None),
+        late=all(usual is not None and age > usual for age, usual in known),
+        events_per_min=float(sum(stream.count_since(now_s - 60) for _, stream in streams)),
+        kinds=sorted(kind for kind, _ in streams if kind),
+    )

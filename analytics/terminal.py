@@ -12,18 +12,18 @@ from analytics.errors import PlumblineError
 
 
 @contextlib.contextmanager
-def faces() -> Iterator[None]:
-    """Errors of ours as one sentence on stderr and exit code 2; never a traceback."""
+def faces(code: int = 2) -> Iterator[None]:
+    """Errors of ours as one sentence on stderr and this exit code; never a traceback."""
     try:
         yield
     except PlumblineError as error:
         typer.echo(f"error {error.message}", err=True)
         if error.hint:
             typer.echo(f"hint  {error.hint}", err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(code) from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             typer.echo("error this port is in use; stop the other program or choose another with --port", err=True)
-            raise typer.Exit(2) from None
+            raise typer.Exit(code) from None
         typer.echo(f"error {error.strerror or error}: {error.filename or ''}".rstrip(": "), err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(code) from None

@@ -6,55 +6,22 @@ Columns hold times in ms since the epoch and null for unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
+from analytics.asks import MAX_GROUPS, MAX_SERIES, Ask, binned, causes, listed, ranked, series, sparked, traced
 from analytics.insights.changes import change_of
 from analytics.insights.confidence import Confidence
-from analytics.query import Filter, Query, Result, Total
+from analytics.query import Result, Total
 from analytics.sources import Late
 from analytics.workspace import Metric, Tile, Workspace
 
-MAX_SERIES = 6
-CAUSE_GROUPS = 20
-MAX_ANNOTATIONS = 20
-ANNOTATION = (("kind", ("event",)), ("resource", ("annotation",)))
-
-
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """The shape of one query a tile needs; `role` tells its answers apart."""
-
-    role: str
-    metrics: tuple[str, ...] = ()
-    grain: bool = False
-    by: tuple[str, ...] = ()
-    compare: bool = True
-    limit: int | None = None
-    where: tuple[tuple[str, tuple[Any, ...]], ...] = ()
-    select: tuple[str, ...] = ()
-
-    def sharing_key(self) -> tuple[Any, ...]:
-        """Asks alike in all but their metrics are answered by one query."""
-        return (self.grain, self.by, self.compare, self.limit, self.where, self.select)
-
-    def query(self, metrics: list[str], base: Query) -> Query:
-        """As a Query inside the board's window and filters."""
-        filters = [Filter(dim=d, op="in" if len(v) > 1 else "is", values=list(v)) for d, v in self.where]
-        return msgspec.structs.replace(
-            base,
-            metrics=metrics,
-            grain=(base.grain or "auto") if self.grain else None,
-            group_by=list(self.by),
-            filters=[*base.filters, *filters],
-            compare=base.compare if self.compare else None,
-            limit=self.limit,
-            select=list(self.select),
-            dataset="events" if self.select else None,
-        )
+Columns = dict[str, list[Any]]
+Group = tuple[Any, ...] | None  # a value for each dimension; None is the fold of the rest
 
 
 class Answered(msgspec.Struct, kw_only=True):
@@ -70,40 +37,6 @@ class Answered(msgspec.Struct, kw_only=True):
     @property
     def metric(self) -> Metric:
         return self.workspace.metrics[self.tile.metrics[0]]
-
-
-def where_of(tile: Tile) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    return tuple(sorted((k, tuple(v) if isinstance(v, list | tuple) else (v,)) for k, v in tile.where.items()))
-
-
-def _series(tile: Tile) -> list[Ask]:
-    return [Ask(role="main", metrics=tile.metrics, grain=True, where=where_of(tile))]
-
-
-def _line(tile: Tile) -> list[Ask]:
-    columns = ("event_id", "time", "name", "status")
-    marked = Ask(role="annotations", compare=False, limit=MAX_ANNOTATIONS, where=ANNOTATION, select=columns)
-    return [*_series(tile), marked]
-
-
-def _ranked(tile: Tile) -> list[Ask]:
-    return [Ask(role="main", metrics=tile.metrics, by=tile.by, limit=tile.limit, where=where_of(tile))]
-
-
-def _binned(tile: Tile) -> list[Ask]:
-    return [Ask(role="main", metrics=tile.metrics[:1], by=tile.by[:1], grain=True, compare=False, where=where_of(tile))]
-
-
-def _rows(tile: Tile) -> list[Ask]:
-    columns = tuple(dict.fromkeys(("event_id", "time", *tile.columns)))
-    return [Ask(role="main", compare=False, limit=tile.limit, where=where_of(tile), select=columns)]
-
-
-def _causes(tile: Tile) -> list[Ask]:
-    whole = Ask(role="main", metrics=tile.metrics, grain=True, where=where_of(tile))
-    return [whole] + [
-        Ask(role=dim, metrics=tile.metrics, by=(dim,), limit=CAUSE_GROUPS, where=where_of(tile)) for dim in tile.by
-    ]
 
 
 def ms(column: pa.ChunkedArray) -> list[int | None]:
@@ -143,18 +76,13 @@ def kpi(a: Answered) -> dict[str, Any]:
 
 def line(a: Answered) -> dict[str, Any]:
     result = a.results["main"]
-    names = a.tile.metrics[:MAX_SERIES]
-    skip = _whole_buckets(result)
-    times = ms(result.table["time"])[skip:]
-    columns: dict[str, list[Any]] = {"t": times}
-    for i, name in enumerate(names):
-        columns[f"s{i}"] = values(result, name, skip)
-        columns[f"p{i}"] = values(result, f"{name}_previous", skip)
-    metrics = [a.workspace.metrics[n] for n in names]
+    names = a.tile.metrics[:1] if a.tile.by else a.tile.metrics[:MAX_SERIES]
+    drawn, columns = _grouped_lines(a) if a.tile.by else _lines(a, names)
+    times = columns["t"]
     return {
         "head": {
             **trusted(a, list(names)),
-            "series": [{"name": m.name, "title": m.title or m.name, "unit": m.unit, "per": m.per} for m in metrics],
+            "series": drawn,
             "partial": times[-1] if result.partial_last and times else None,
             "start": times[0] if times else _ms(result.period.start),
             "end": _ms(result.period.end),
@@ -165,16 +93,68 @@ def line(a: Answered) -> dict[str, Any]:
     }
 
 
+def _lines(a: Answered, names: Sequence[str]) -> tuple[list[dict[str, Any]], Columns]:
+    """One line for each metric, and one for what it is compared with."""
+    result = a.results["main"]
+    skip = _whole_buckets(result)
+    columns: Columns = {"t": ms(result.table["time"])[skip:]}
+    for i, name in enumerate(names):
+        columns[f"s{i}"] = values(result, name, skip)
+        columns[f"p{i}"] = values(result, f"{name}_previous", skip)
+    metrics = [a.workspace.metrics[name] for name in names]
+    return [{"name": m.name, "title": m.title or m.name, "unit": m.unit, "per": m.per} for m in metrics], columns
+
+
+def _grouped_lines(a: Answered) -> tuple[list[dict[str, Any]], Columns]:
+    """One line for each of the largest groups, in the order of their names so that a live chart keeps its colours,
+    and one for the rest."""
+    metric, dim, result = a.metric, a.tile.by[0], a.results["main"]
+    times, groups = by_group(result, (dim,), (metric.name, f"{metric.name}_previous"))
+    skip = 1 if result.partial_first and len(times) > 2 else 0
+    columns: Columns = {"t": times[skip:]}
+    drawn: list[dict[str, Any]] = []
+    for i, group in enumerate(sorted(groups, key=_by_name)[: MAX_GROUPS + 1]):
+        value = None if group is None or group[0] is None else str(group[0])
+        title = "other" if group is None else value or "(none)"
+        shown = {"name": value, "title": title, "unit": metric.unit, "per": metric.per}
+        drawn.append(shown | {"dim": dim, "other": group is None})
+        columns[f"s{i}"], columns[f"p{i}"] = (column[skip:] for column in groups[group])
+    return drawn, columns
+
+
+def _by_name(group: Group) -> tuple[bool, bool, list[str]]:
+    """What has no value comes behind what has one, the fold of the rest last."""
+    return group is None, group is not None and None in group, [str(v) for v in group or ()]
+
+
+def by_group(
+    result: Result, by: Sequence[str], names: Sequence[str]
+) -> tuple[list[int | None], dict[Group, tuple[list[Any], ...]]]:
+    """The times of the buckets, and per group one list for each name, a value for each bucket. The fold of the rest
+    is told from a group that bears its name by its place: the last of each bucket."""
+    every = ms(result.table["time"])
+    times = list(dict.fromkeys(every))
+    size = len(every) // len(times) if times else 0
+    keys = list(zip(*(values(result, dim) for dim in by), strict=True))
+    columns = [values(result, name) for name in names]
+    groups: dict[Group, tuple[list[Any], ...]] = {}
+    for row, key in enumerate(keys):
+        group: Group = None if result.other and row % size == size - 1 else key
+        for into, column in zip(groups.setdefault(group, tuple([] for _ in names)), columns, strict=True):
+            into.append(column[row])
+    return times, groups
+
+
 def marks_on(a: Answered) -> list[dict[str, Any]]:
     """What senders marked (events of the resource `annotation`) and where a source fell silent."""
-    marks = a.results["annotations"].table
-    found = [
-        {"t": t, "text": str(name)[:80], "tone": "bad" if status == "error" else "none"}
-        for t, name, status in zip(
-            ms(marks["time"]), marks["name"].to_pylist(), marks["status"].to_pylist(), strict=True
-        )
-        if name
-    ]
+    found = []
+    if marked := a.results.get("annotations"):
+        columns = (ms(marked.table["time"]), values(marked, "name"), values(marked, "status"))
+        found = [
+            {"t": t, "text": str(name)[:80], "tone": "bad" if status == "error" else "none"}
+            for t, name, status in zip(*columns, strict=True)
+            if name
+        ]
     silent = [
         {"t": _ms(a.now) - int(x.age_s * 1000), "text": f"{x.source or 'a source'} silent", "tone": "bad"}
         for x in a.late
@@ -238,36 +218,61 @@ def heatmap(a: Answered) -> dict[str, Any]:
 def table(a: Answered) -> dict[str, Any]:
     result = a.results["main"]
     metrics = [a.workspace.metrics[m] for m in a.tile.metrics]
-    columns: dict[str, list[Any]] = {d: [None if v is None else str(v) for v in values(result, d)] for d in a.tile.by}
+    columns: Columns = {d: [None if v is None else str(v) for v in values(result, d)] for d in a.tile.by}
     columns |= {m.name: values(result, m.name) for m in metrics}
-    return {
-        "head": {
-            **trusted(a, [m.name for m in metrics]),
-            "by": list(a.tile.by),
-            "fields": [{"name": m.name, **about(m)} for m in metrics],
-        },
-        "columns": columns,
+    head = {
+        **trusted(a, [m.name for m in metrics]),
+        "by": list(a.tile.by),
+        "fields": [{"name": m.name, **about(m)} for m in metrics],
+        "other": result.other,
     }
+    if a.tile.spark:
+        columns["spark"] = _sparks(a)
+        metric = a.workspace.metrics[a.tile.spark]
+        head["spark"] = {"metric": metric.name, "unit": metric.unit, "per": metric.per}
+    return {"head": head, "columns": columns}
 
 
-UNITS = {"duration_ms": "ms", "cost_usd": "usd", "tokens_input": "tokens", "tokens_output": "tokens", "time": "time"}
+def _sparks(a: Answered) -> list[list[Any]]:
+    """A short series beside each row of a table, whole buckets only."""
+    main, spark = a.results["main"], a.results["spark"]
+    times, groups = by_group(spark, a.tile.by, (a.tile.spark,))
+    skip = 1 if spark.partial_first and len(times) > 2 else 0
+    end = -1 if spark.partial_last and len(times) > skip + 2 else None
+    rows: list[Group] = list(zip(*(values(main, dim) for dim in a.tile.by), strict=True))
+    if main.other:
+        rows[-1] = None
+    return [groups[row][0][skip:end] if row in groups else [] for row in rows]
+
+
+UNITS = {"duration_ms": "ms", "cost_usd": "usd", "tokens_input": "tokens", "tokens_output": "tokens"}
 
 
 def latest(a: Answered) -> dict[str, Any]:
     rows = a.results["main"].table
-    shown = a.tile.columns
+    shown, own = a.tile.columns, a.workspace.datasets[a.tile.dataset].columns
     columns: dict[str, list[Any]] = {"id": rows["event_id"].to_pylist()}
     columns |= {c: ms(rows[c]) if pa.types.is_timestamp(rows[c].type) else rows[c].to_pylist() for c in shown}
     return {
         "head": {
             "n": rows.num_rows,
             "fields": [
-                {"name": c, "title": c.removesuffix("_ms").replace("_", " ").capitalize(), "unit": UNITS.get(c, "")}
+                {
+                    "name": c,
+                    "title": own[c].title if c in own else c.removesuffix("_ms").replace("_", " ").capitalize(),
+                    "unit": "time" if pa.types.is_timestamp(rows[c].type) else "" if c in own else UNITS.get(c, ""),
+                }
                 for c in shown
             ],
         },
         "columns": columns,
     }
+
+
+def _heading(a: Answered, column: str) -> str:
+    """What people call a column: as its dataset says, else by its name."""
+    declared = a.workspace.datasets[a.tile.dataset].columns.get(column)
+    return declared.title if declared else column.removesuffix("_ms").replace("_", " ").capitalize()
 
 
 def about(metric: Metric) -> dict[str, Any]:
@@ -306,11 +311,11 @@ class TileType(msgspec.Struct, frozen=True):
 
 
 TILES: dict[str, TileType] = {
-    "kpi": TileType(_series, kpi),
-    "line": TileType(_line, line),
-    "bars": TileType(_ranked, bars),
-    "heatmap": TileType(_binned, heatmap),
-    "table": TileType(_ranked, table),
-    "latest": TileType(_rows, latest),
-    "changes": TileType(_causes, None),
+    "kpi": TileType(series, kpi),
+    "line": TileType(traced, line),
+    "bars": TileType(ranked, bars),
+    "heatmap": TileType(binned, heatmap),
+    "table": TileType(sparked, table),
+    "latest": TileType(listed, latest),
+    "changes": TileType(causes, None),
 }

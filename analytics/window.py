@@ -11,6 +11,7 @@ from __future__ import annotations
 import calendar
 import re
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,7 @@ UNIT_NAMES = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"
 MAX_BUCKETS = 10_000
 MAX_LENGTH = timedelta(days=3660)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+US = timedelta(microseconds=1)
 HINT = 'for example "now-1h", "now/d", "2026-01-06T12:00:00Z" or {"from": "now-1d/d", "to": "now/d"}'
 
 _TERM = re.compile(r"([+-])(\d{1,6})([smhdwMy])|/([smhdwMy])")
@@ -137,6 +139,25 @@ def previous(period: Period, window: Window) -> Period:
     return Period(_utc(before, tz), _utc(finish, tz))
 
 
+def compared(period: Period, window: Window, compare: str) -> Period:
+    """What a period is compared with: `previous`, or the same time a `day` or a `week` ago on the wall clock."""
+    if compare == "previous":
+        return previous(period, window)
+    start, end = _earlier([period.start, period.end], window.tz, compare)
+    return Period(start, end)
+
+
+def compared_edges(
+    edges: list[datetime], now: Period, then: Period, grain: str, window: Window, compare: str
+) -> list[datetime]:
+    """The edges of the buckets of `then` that stand beside those of `now`, by index."""
+    if compare != "previous":
+        return _earlier(edges, window.tz, compare)
+    if parse_grain(grain).seconds > 3600:
+        return buckets(then, grain, window.tz)
+    return [edge - (now.start - then.start) for edge in edges]
+
+
 def parse_grain(text: str) -> Grain:
     """`30s`, `5m`, `1h`, `1d`, `1w`, `1M`, `1y`: below a day it must divide the day."""
     found = _GRAIN.fullmatch(text)
@@ -151,9 +172,9 @@ def parse_grain(text: str) -> Grain:
     return grain
 
 
-def auto_grain(period: Period) -> str:
-    """The finest grain of LADDER that cuts the period into at most 100 buckets."""
-    return next((g for g in LADDER if period.seconds / parse_grain(g).seconds <= 100), LADDER[-1])
+def auto_grain(period: Period, most: int = 100) -> str:
+    """The finest grain of LADDER that cuts the period into at most so many buckets."""
+    return next((g for g in LADDER if period.seconds / parse_grain(g).seconds <= most), LADDER[-1])
 
 
 def buckets(period: Period, grain: str, tz: str) -> list[datetime]:
@@ -182,8 +203,13 @@ def buckets(period: Period, grain: str, tz: str) -> list[datetime]:
     return edges
 
 
-def describe(window: Window) -> tuple[str, str]:
-    """How people say it, and how they say the period before: ("Last 1 hour", "previous hour")."""
+def describe(window: Window, compare: str | None = "previous") -> tuple[str, str]:
+    """How people say it, and how they say what it is compared with: ("Last 1 hour", "previous hour")."""
+    said, before = _said(window)
+    return said, {"day": "same time yesterday", "week": "same time last week"}.get(compare or "", before)
+
+
+def _said(window: Window) -> tuple[str, str]:
     if (found := re.fullmatch(r"now-(\d+)([smhdwMy])", window.start)) and window.end == "now":
         count, name = int(found[1]), UNIT_NAMES[found[2]]
         names = name if count == 1 else f"{name}s"
@@ -257,6 +283,12 @@ def _even_edges(period: Period, step: timedelta, tz: ZoneInfo) -> list[datetime]
     first = period.start - (period.start - midnight) % step
     count = -((first - period.end) // step)
     return [first + i * step for i in range(count + 1)]
+
+
+def _earlier(moments: list[datetime], tz: str, unit: str) -> list[datetime]:
+    """The same wall-clock times a day or a week before, in order even where the clock repeats an hour."""
+    info = zone(tz)
+    return list(accumulate((_utc(_add(_local(m, info), -1, unit[0]), info) for m in moments), max))
 
 
 def _local(moment: datetime, tz: ZoneInfo) -> datetime:

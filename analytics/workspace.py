@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
+import pyarrow as pa
 
-from analytics.errors import ValidationError
+from analytics import events
+from analytics.errors import NotFound, ValidationError, unknown
 from analytics.yaml_lines import MAX_BYTES
 
 Good = Literal["up", "down", "none"]
@@ -22,12 +24,41 @@ PER_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 TILE_TYPES = ("kpi", "line", "bars", "heatmap", "table", "changes", "latest")
 
 
+ColumnType = Literal["text", "integer", "number", "boolean", "time"]
+ARROW: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "time": events.UTC_US,
+}
+OWN = ("time", "received", "event_id", "source")  # columns that the rows of every dataset have
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """A column that a dataset declares. Its name may be any text of 1 to 120 characters."""
+
+    type: ColumnType
+    title: str = ""
+
+
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of events with the canonical columns."""
+    """A table of rows: with the canonical columns of an event, or with OWN and the declared `columns`.
+    `time` says which of the declared columns the rows' time is taken from; it may also be `time` itself."""
 
     name: str
     title: str = ""
     description: str = ""
+    columns: dict[str, Column] = {}
+    time: str = ""
+
+
+def schema(dataset: Dataset) -> pa.Schema:
+    """The Arrow schema of a dataset's rows; every column may be null."""
+    if not dataset.columns:
+        return events.SCHEMA
+    own = [events.SCHEMA.field(name) for name in OWN]
+    return pa.schema([*own, *(pa.field(name, ARROW[column.type]) for name, column in dataset.columns.items())])
 
 
 class Dimension(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +98,9 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
 
 class Tile(msgspec.Struct, frozen=True, kw_only=True):
     """One tile of a board. What counts depends on `type`: kpi, bars and heatmap use `metrics[0]`,
-    bars, heatmap and table group `by`, changes looks for causes in `by`, latest lists `columns`."""
+    bars, heatmap and table group `by`, changes looks for causes in `by`, latest lists `columns`. A line tile `by` a
+    dimension draws metrics[0] of the largest groups. Tiles of one `share` have a common y axis.
+    `dataset` is that of its metrics; only a tile without metrics declares it."""
 
     id: str
     type: str
@@ -76,7 +109,11 @@ class Tile(msgspec.Struct, frozen=True, kw_only=True):
     metrics: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    dataset: str = "events"
     where: dict[str, Any] = {}
+    spark: str = ""  # of a table: the metric drawn small beside each row
+    share: str = ""
+    link: str = ""  # of a table: the page that a row's first name leads to, with the row as its filter
     limit: int = 6
     width: int = 4  # of 12 columns
     height: int = 172  # px of the plot area, for charts
@@ -96,18 +133,55 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     empty: str = ""  # the one command that fills it
 
 
+T = TypeVar("T", Dimension, Metric)
+
+
 class Workspace(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything declared, merged from all files."""
+    """Everything declared, merged from all files. A file with a namespace declares NAMESPACE.NAME."""
 
     datasets: dict[str, Dataset]
     dimensions: dict[str, Dimension]
     metrics: dict[str, Metric]
     boards: dict[str, Board]
 
+    def dataset(self, name: str) -> Dataset:
+        """Raises NotFound."""
+        if name not in self.datasets:
+            raise NotFound(unknown("dataset", name, self.datasets))
+        return self.datasets[name]
+
+    def metric(self, name: str, dataset: str | None = None) -> Metric:
+        """The metric that a request means by a name, see `meant`. Raises NotFound."""
+        found = meant(self.metrics, name, dataset)
+        if found is None:
+            raise NotFound(unknown("metric", name, names_in(self.metrics, dataset)))
+        return found
+
+    def dimension(self, name: str, dataset: str | None = None) -> Dimension | None:
+        """The dimension that a request means by a name, see `meant`."""
+        return meant(self.dimensions, name, dataset)
+
+
+def meant(declared: Mapping[str, T], name: str, dataset: str | None = None) -> T | None:
+    """What a name stands for: the declaration of that dataset, where one is given; else as it is written;
+    else the only one that bears it inside a namespace."""
+    exact = declared.get(name)
+    if exact is not None and dataset in (None, exact.dataset):
+        return exact
+    bare = [each for full, each in declared.items() if full.rpartition(".")[2] == name]
+    here = [each for each in bare if each.dataset == dataset]
+    return here[0] if len(here) == 1 else exact or (bare[0] if len(bare) == 1 else None)
+
+
+def names_in(declared: Mapping[str, T], dataset: str | None) -> list[str]:
+    """The names by which a request may call what a dataset has, or all there is."""
+    return [full if dataset is None else full.rpartition(".")[2] for full, each in declared.items()
+            if dataset in (None, each.dataset)]  # fmt: skip
+
 
 def layout(board: Board, workspace: Workspace) -> str:
     """A fingerprint of all that is drawn of a board before data: an open page whose own differs loads again."""
-    metrics = [workspace.metrics[name] for tile in board.tiles for name in tile.metrics]
+    metrics = [workspace.metrics[name] for tile in board.tiles for name in (*tile.metrics, tile.spark) if name]
     return hashlib.sha256(msgspec.json.encode([board, metrics], order="deterministic")).hexdigest()[:16]
 
 
@@ -139,16 +213,13 @@ def first_lines(problems: Sequence[Problem], count: int) -> str:
 def load(files: Sequence[Path]) -> Workspace:
     """The workspace that the files declare together, later ones replacing names of earlier ones.
     Raises WorkspaceError."""
-    return _read([(path, _bytes(path)) for path in files])
-
-
-def _read(sources: Sequence[tuple[Path, bytes]]) -> Workspace:
     from analytics.workspace_reader import read  # it builds the structs above
 
-    return read(sources)
+    return read([(path, file_bytes(path)) for path in files])
 
 
-def _bytes(path: Path) -> bytes:
+def file_bytes(path: Path) -> bytes:
+    """What a workspace file holds. Raises WorkspaceError."""
     try:
         if not path.is_file():  # reading a pipe or a device would wait for ever
             raise FileNotFoundError(errno.ENOENT, "no such file")
@@ -156,55 +227,3 @@ def _bytes(path: Path) -> bytes:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise WorkspaceError([Problem(path.name, 1, f"cannot be read: {error.strerror}")]) from None
-
-
-class Workspaces:
-    """The live workspace: follows its files, and keeps the last good one while they are wrong.
-    Raises WorkspaceError at the start, never later."""
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = tuple(files)
-        self._stats = self._look()
-        sources = [(path, _bytes(path)) for path in self._files]
-        self._seen = _digest(sources)
-        self.current = _read(sources)
-        self.version = 1
-        self.error: str | None = None
-
-    def reload_if_changed(self) -> bool:
-        """Look at the files; whether `current` (and so `version`) is new. Costs one stat per file
-        when nothing happened; `error` says what keeps the files from counting."""
-        stats = self._look()
-        if stats == self._stats:
-            return False
-        self._stats = stats
-        try:
-            sources = [(path, _bytes(path)) for path in self._files]
-            seen = _digest(sources)
-            if seen == self._seen and self.error is None:
-                return False
-            fresh = _read(sources)
-        except WorkspaceError as error:
-            self.error = first_lines(error.problems, 3)
-            return False
-        self._seen, self.error = seen, None
-        if fresh == self.current:
-            return False
-        self.current = fresh
-        self.version += 1
-        return True
-
-    def _look(self) -> list[tuple[int, int] | None]:
-        return [_stat(path) for path in self._files]
-
-
-def _stat(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
-
-
-def _digest(sources: Iterable[tuple[Path, bytes]]) -> list[bytes]:
-    return [hashlib.sha256(raw).digest() for _, raw in sources]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from analytics import events
 from analytics.errors import PlumblineError, unknown
 from analytics.window import parse as parse_window
-from analytics.workspace import Board, Dataset, Dimension, Metric, Problem, Tile
+from analytics.workspace import Board, Dataset, Dimension, Metric, Problem, Tile, schema
 from analytics.yaml_lines import Node
 
 NUMERIC = ("sum", "avg", "min", "max", "last", "quantile")
@@ -19,7 +19,7 @@ MANY = 20
 WORDS = {"kind": events.KINDS, "status": events.STATUSES}  # columns that hold a few known words
 TILE_RULES: dict[str, dict[str, tuple[int, int]]] = {
     "kpi": {"metrics": (1, 1)},
-    "line": {"metrics": (1, 6)},
+    "line": {"metrics": (1, 6), "by": (0, 1)},
     "bars": {"metrics": (1, 1), "by": (1, 1)},
     "heatmap": {"metrics": (1, 1), "by": (1, 1)},
     "table": {"metrics": (1, MANY), "by": (1, MANY)},
@@ -34,6 +34,7 @@ class Place(msgspec.Struct, frozen=True):
     file: str
     node: Node
     label: str = ""
+    namespace: str = ""
 
     def problem(self, told: str, *keys: str) -> Problem:
         """A problem on the line of the first of these fields that is there."""
@@ -50,8 +51,14 @@ class Declared(msgspec.Struct, frozen=True):
     boards: dict[str, Board]
     places: dict[tuple[str, str], Place]
 
-    def names(self, kind: str) -> list[str]:
-        return [name for declared, name in self.places if declared == kind]
+    def names(self, kind: str, namespace: str = "") -> list[str]:
+        """The names of a kind, those of the namespace as its own file writes them."""
+        own = f"{namespace}." if namespace else ""
+        return [name.removeprefix(own) for declared, name in self.places if declared == kind]
+
+    def fields(self, dataset: str) -> pa.Schema | None:
+        """The columns of a dataset; None where it was not declared, or wrongly."""
+        return schema(self.datasets[dataset]) if dataset in self.datasets else None
 
 
 def check(declared: Declared) -> Iterator[Problem]:
@@ -67,28 +74,35 @@ def check(declared: Declared) -> Iterator[Problem]:
         except PlumblineError as error:
             yield place.problem(error.message, "window")
         for tile in board.tiles:
-            yield from _tile(declared, tile, declared.places["tile", f"{board.name}/{tile.id}"])
+            yield from check_tile(declared, tile, declared.places["tile", f"{board.name}/{tile.id}"])
 
 
 def _dimension(declared: Declared, dimension: Dimension) -> Iterator[Problem]:
     place = declared.places["dimension", dimension.name]
+    if dimension.name.rpartition(".")[2] == "time":
+        yield place.problem("results use this name for a column of their own; choose another")
     yield from _names(declared, place, "dataset", [dimension.dataset], "dataset")
     if dimension.column is not None:
-        yield from _columns(place, "column", [dimension.column], numeric=dimension.log is not None)
+        numeric = dimension.log is not None
+        yield from _columns(declared, place, "column", [dimension.column], dimension.dataset, numeric=numeric)
     elif dimension.log is not None:
         yield place.problem("`log` makes bins of a number column, not of an attribute", "log")
+    elif dimension.dataset in declared.datasets and declared.datasets[dimension.dataset].columns:
+        yield place.problem(f"the dataset {dimension.dataset!r} has columns, no attributes", "attribute")
 
 
 def _metric(declared: Declared, metric: Metric) -> Iterator[Problem]:
     place = declared.places["metric", metric.name]
-    if metric.name == "time" or metric.name.endswith("_previous"):
+    own = metric.name.rpartition(".")[2]
+    if own == "time" or own.endswith("_previous"):
         yield place.problem("results use this name for a column of their own; choose another")
     if ("dimension", metric.name) in declared.places:
         yield place.problem("a dimension has this name, and both would be columns of one result; choose another")
     yield from _names(declared, place, "dataset", [metric.dataset], "dataset")
-    yield from _where(declared, place, metric.where)
+    yield from _where(declared, place, metric.where, metric.dataset)
     over = [column for column in (metric.column, *metric.columns) if column is not None]
-    yield from _columns(place, metric.aggregate, over, numeric=metric.aggregate in NUMERIC)
+    numeric = metric.aggregate in NUMERIC
+    yield from _columns(declared, place, metric.aggregate, over, metric.dataset, numeric=numeric)
     parts = [part for part in (metric.numerator, metric.denominator) if part is not None]
     yield from _names(declared, place, "ratio", parts, "metric")
     known = [declared.metrics[part] for part in parts if part in declared.metrics]
@@ -113,11 +127,14 @@ def _cycle(declared: Declared, start: str) -> list[str] | None:
     return None
 
 
-def _tile(declared: Declared, tile: Tile, place: Place) -> Iterator[Problem]:
+def check_tile(declared: Declared, tile: Tile, place: Place) -> Iterator[Problem]:
+    """Every reference of one tile that does not hold."""
+    yield from _names(declared, place, "dataset", [tile.dataset], "dataset")
     yield from _names(declared, place, "metrics", tile.metrics, "metric")
     yield from _names(declared, place, "by", tile.by, "dimension")
-    yield from _columns(place, "columns", tile.columns, numeric=False)
-    yield from _where(declared, place, tile.where)
+    yield from _names(declared, place, "spark", [tile.spark] if tile.spark else [], "metric")
+    yield from _columns(declared, place, "columns", tile.columns, tile.dataset, numeric=False)
+    yield from _where(declared, place, tile.where, tile.dataset)
     for field in ("metrics", "by", "columns"):
         low, high = TILE_RULES[tile.type].get(field, (0, 0))
         count = len(getattr(tile, field))
@@ -126,48 +143,81 @@ def _tile(declared: Declared, tile: Tile, place: Place) -> Iterator[Problem]:
         elif not low <= count <= high and (count or field not in (place.node.mapping or {})):
             wanted = str(low) if low == high else f"{low} to {high}"
             yield place.problem(f"a {tile.type} tile needs {wanted} in `{field}`, got {count}", field)
+    for field in ("spark", "link"):
+        if getattr(tile, field) and tile.type != "table":
+            yield place.problem(f"a {tile.type} tile takes no `{field}`", field)
+    if tile.type == "line" and tile.by and len(tile.metrics) > 1:
+        yield place.problem(f"a line tile `by` a dimension takes one metric, got {len(tile.metrics)}", "metrics")
+    yield from _together(declared, tile, place)
+
+
+def _together(declared: Declared, tile: Tile, place: Place) -> Iterator[Problem]:
+    """Whether the metrics and the dimensions of a tile suit one another."""
     metrics = [declared.metrics[name] for name in tile.metrics if name in declared.metrics]
+    drawn = [declared.metrics[tile.spark]] if tile.spark in declared.metrics else []
+    if len(of := dict.fromkeys(metric.dataset for metric in [*metrics, *drawn])) > 1:
+        yield place.problem(f"the metrics of one tile share a dataset; these are of {', '.join(of)}", "metrics")
+    elif metrics and "dataset" in (place.node.mapping or {}) and tile.dataset not in of:
+        yield place.problem(f"its metrics are of the dataset {', '.join(of)}", "dataset")
     units = {f"{metric.unit or 'no unit'}{' per ' + metric.per if metric.per else ''}": None for metric in metrics}
     if tile.type == "line" and len(units) > 1:
         yield place.problem(f"the metrics of one line tile share an axis; these have {', '.join(units)}", "metrics")
+    fields = declared.fields(tile.dataset)
+    for name in tile.by:
+        dimension = declared.dimensions.get(name)
+        if dimension and fields and dimension.dataset != tile.dataset and name not in fields.names:
+            told = f"the dimension {name!r} is of the dataset {dimension.dataset!r}, the metric of {tile.dataset!r}"
+            yield place.problem(told, "by")
     bins = declared.dimensions.get(tile.by[0]) if tile.by else None
     if tile.type == "heatmap" and bins and bins.log is None:
         yield place.problem(f"a heatmap needs a dimension with `log` bins; {bins.name!r} has none", "by")
 
 
 def _names(declared: Declared, place: Place, key: str, wanted: Iterable[str], kind: str) -> Iterator[Problem]:
-    known = declared.names(kind)
-    yield from (place.problem(unknown(kind, name, known), key, kind) for name in wanted if name not in known)
-
-
-def _columns(place: Place, key: str, wanted: Sequence[str], *, numeric: bool) -> Iterator[Problem]:
     for name in wanted:
-        if name not in events.BY_NAME:
-            yield place.problem(unknown("column", name, events.NAMES), key)
-        elif numeric and not _is_number(events.BY_NAME[name].type):
-            numbers = ", ".join(column.name for column in events.COLUMNS if _is_number(column.type))
+        if (kind, name) not in declared.places:
+            yield place.problem(unknown(kind, name, declared.names(kind, place.namespace)), key, kind)
+
+
+def _columns(
+    declared: Declared, place: Place, key: str, wanted: Sequence[str], dataset: str, *, numeric: bool
+) -> Iterator[Problem]:
+    fields = declared.fields(dataset)
+    if fields is None:
+        return
+    for name in wanted:
+        if name not in fields.names:
+            yield place.problem(unknown("column", name, fields.names), key)
+        elif numeric and not _is_number(fields.field(name).type):
+            numbers = ", ".join(field.name for field in fields if _is_number(field.type)) or "none"
             yield place.problem(f"the column {name!r} is not a number; numbers are {numbers}", key)
 
 
-def _where(declared: Declared, place: Place, where: dict[str, Any]) -> Iterator[Problem]:
-    known = [*declared.names("dimension"), *events.NAMES]
+def _where(declared: Declared, place: Place, where: dict[str, Any], dataset: str) -> Iterator[Problem]:
+    fields = declared.fields(dataset)
+    if fields is None:
+        return
     for name, values in where.items():
-        if name not in known:
+        if ("dimension", name) not in declared.places and name not in fields.names:
+            known = [*declared.names("dimension", place.namespace), *fields.names]
             yield place.problem(f"`where`: {unknown('dimension', name, known)}", "where")
             continue
         dimension = declared.dimensions.get(name)
-        column = events.BY_NAME.get(name if dimension is None else dimension.column or "")
+        column = name if dimension is None else dimension.column
+        if column is None or column not in fields.names:
+            continue
+        words = () if declared.datasets[dataset].columns else WORDS.get(column, ())
         for value in values if isinstance(values, list) else [values]:
-            if column is not None and (told := _misfit(column, value)):
+            if told := _misfit(fields.field(column), value, words):
                 yield place.problem(f"`where`: `{name}`: {told}", "where")
 
 
-def _misfit(column: events.Column, value: Any) -> str | None:
+def _misfit(column: pa.Field, value: Any, words: Sequence[str]) -> str | None:
     """Why a value can never be found in a column, or None where it can."""
     if value is None:
         return None
-    if column.name in WORDS and value not in WORDS[column.name]:
-        return unknown(column.name, value, WORDS[column.name])
+    if words and value not in words:
+        return unknown(column.name, value, words)
     expected, fits = "text", isinstance(value, str)
     if _is_number(column.type):
         expected, fits = "a number", isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from analytics.errors import nearest
-from analytics.workspace import AGGREGATES, PER_SECONDS, TILE_TYPES
+from analytics.workspace import AGGREGATES, ARROW, PER_SECONDS, TILE_TYPES
 from analytics.yaml_lines import Node
 
 Check = Callable[[Node], Any]
@@ -32,6 +33,13 @@ def text(node: Node) -> str:
         quote = "; quote it" if isinstance(node.value, int | float) else ""
         raise Wrong(f"expected text, got {shown(node)}{quote}")
     return node.value
+
+
+def path(node: Node) -> str:
+    """A page of this site."""
+    if not re.fullmatch(r"/[a-z0-9_-]+", text(node)):
+        raise Wrong(f"expected a page of this site such as /agent, got {shown(node)}")
+    return text(node)
 
 
 def whole(low: int, high: int) -> Check:
@@ -99,7 +107,8 @@ def where(node: Node) -> dict[str, Any]:
 ABOUT: dict[str, Check] = {"title": text, "description": text}
 MEASURES: dict[str, Check] = dict.fromkeys(AGGREGATES, text) | {"count": nothing, "sum": names, "ratio": pair}
 FIELDS: dict[str, dict[str, Check]] = {
-    "dataset": ABOUT,
+    "dataset": ABOUT | {"columns": lambda node: node, "time": text},
+    "column": {"type": one_of(*ARROW), "title": text},
     "dimension": ABOUT | {"dataset": text, "column": text, "attribute": text, "log": whole(1, 100), "unit": text},
     "metric": ABOUT
     | MEASURES
@@ -107,6 +116,7 @@ FIELDS: dict[str, dict[str, Check]] = {
     | {"good": one_of("up", "down", "none")},
     "board": ABOUT | {"window": window, "empty": text, "tiles": lambda node: node},
     "tile": {"id": text, "type": one_of(*TILE_TYPES), "title": text, "subtitle": text, "note": text}
-    | {"metric": text, "metrics": names, "by": names, "columns": names, "where": where}
+    | {"metric": text, "metrics": names, "by": names, "columns": names, "dataset": text, "where": where}
+    | {"spark": text, "share": text, "link": path}
     | {"limit": whole(1, 500), "width": whole(1, 12), "height": whole(40, 2000), "color": whole(1, 6)},
 }

@@ -6,74 +6,91 @@ Reading goes on after a mistake, so that one run names every mistake with its fi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from analytics.errors import unknown
-from analytics.workspace import AGGREGATES, Board, Dataset, Dimension, Metric, Problem, Tile, Workspace, WorkspaceError
+from analytics.workspace import (
+    AGGREGATES,
+    OWN,
+    Board,
+    Column,
+    Dataset,
+    Dimension,
+    Metric,
+    Problem,
+    Tile,
+    Workspace,
+    WorkspaceError,
+)
 from analytics.workspace_checks import Declared, Place, check
 from analytics.workspace_fields import FIELDS, Check, Wrong, shown, text
-from analytics.yaml_lines import Node, parse
+from analytics.workspace_names import resolve
+from analytics.yaml_lines import Node, Parsed, parse
 
 MAX_TILES = 40
+MAX_COLUMNS = 2000
 PER_AGGREGATES = ("count", "sum", "distinct")  # the others do not grow with time: "per hour" would mean nothing
 SECTIONS = {"datasets": "dataset", "dimensions": "dimension", "metrics": "metric", "boards": "board"}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # boards and tiles: names that only URLs and ids see
+TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")  # datasets: the store has a table of this name
+COLUMN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,120}")
 
 
-def read(sources: Sequence[tuple[Path, bytes]]) -> Workspace:
+def read(sources: Sequence[tuple[Path, bytes]], parse: Callable[[bytes], Parsed] = parse) -> Workspace:
     """The workspace that these files declare together; a later file may replace what an earlier one
     declared. Raises WorkspaceError with every problem found."""
     every = Dataset(name="events", title="Events", description="All events, in canonical columns")
     declared = Declared({"events": every}, {}, {}, {}, {("dataset", "events"): Place("", Node({}, 1))})
     problems: list[Problem] = []
-    labels = _labels([path for path, _ in sources])
-    for label, (_, raw) in zip(labels, sources, strict=True):
-        _File(label, declared, problems).read(raw)
+    named = labels(path for path, _ in sources)
+    for label, (_, raw) in zip(named, sources, strict=True):
+        FileReader(label, declared, problems).read(parse(raw))
+    resolve(declared)
     problems += check(declared)
     if problems:
-        raise WorkspaceError(sorted(problems, key=lambda problem: (labels.index(problem.file), problem.line)))
+        raise WorkspaceError(sorted(problems, key=lambda problem: (named.index(problem.file), problem.line)))
     return Workspace(
         datasets=declared.datasets,
         dimensions=declared.dimensions,
-        metrics={name: _placed(metric, declared.metrics) for name, metric in declared.metrics.items()},
+        metrics=declared.metrics,
         boards=declared.boards,
     )
 
 
-def _labels(paths: Sequence[Path]) -> list[str]:
+def labels(paths: Iterable[Path]) -> list[str]:
     """What messages call each file: its name, with its folder where two files have one name."""
+    paths = list(paths)
     names = [path.name for path in paths]
     return [f"{path.parent.name}/{path.name}" if names.count(path.name) > 1 else path.name for path in paths]
 
 
-def _placed(metric: Metric, metrics: Mapping[str, Metric]) -> Metric:
-    """A ratio lives in the dataset of what it divides."""
-    part = metric
-    while part.numerator is not None:
-        part = metrics[part.numerator]
-    return msgspec.structs.replace(metric, dataset=part.dataset)
-
-
-class _File:
+class FileReader:
     """One file's declarations, checked for their shape and put into `declared`."""
 
     def __init__(self, name: str, declared: Declared, problems: list[Problem]) -> None:
         self.name, self.declared, self.problems = name, declared, problems
+        self.namespace, self.home = "", "events"
 
-    def read(self, raw: bytes) -> None:
-        before = len(self.problems)
-        root = parse(raw, lambda line, told: self.problems.append(Problem(self.name, line, told)))
+    def read(self, parsed: Parsed) -> None:
+        root = parsed.root
+        self.problems += [Problem(self.name, line, told) for line, told in parsed.problems]
         if root is None or root.mapping is None:
-            if len(self.problems) == before:
+            if not parsed.problems:
                 self.problems.append(Problem(self.name, 1, f"expected a mapping with {', '.join(SECTIONS)}"))
             return
         place = Place(self.name, root, "")
-        self.fields(place, {"workspace": text, "title": text} | dict.fromkeys(SECTIONS, lambda node: node))
+        about = dict.fromkeys(("workspace", "title", "namespace"), text)
+        fields = self.fields(place, about | dict.fromkeys(SECTIONS, lambda node: node))
+        self.namespace = fields.get("namespace", "")
+        if self.namespace and not NAME.fullmatch(self.namespace):
+            self.problems.append(place.problem("a namespace is letters, digits and _, a letter first", "namespace"))
+            self.namespace = ""
+        own = root.mapping.get("datasets")
+        if self.namespace and own and own.mapping and len(own.mapping) == 1:
+            (self.home,) = own.mapping
         for section, kind in SECTIONS.items():
             self.section(section, kind, root.mapping.get(section))
 
@@ -84,18 +101,23 @@ class _File:
             told = f"expected a mapping of names to {section}, got {shown(node)}"
             self.problems.append(Problem(self.name, node.line, f"{section}: {told}"))
             return
-        for name, entry in node.mapping.items():
-            place = Place(self.name, entry, f"{kind} {name[:64]!r}")
+        for own, entry in node.mapping.items():
+            place = Place(self.name, entry, f"{kind} {own[:64]!r}", self.namespace)
+            name = f"{self.namespace}.{own}" if self.namespace and kind in ("dimension", "metric") else own
             self.declared.places[kind, name] = place
-            getattr(self.declared, section).pop(name, None)
+            before = getattr(self.declared, section).pop(name, None)
             if entry.mapping is None:
                 self.problems.append(place.problem(f"expected a mapping of fields, got {shown(entry)}"))
                 continue
-            if not (SLUG if kind == "board" else NAME).fullmatch(name):
+            if not (SLUG if kind == "board" else NAME).fullmatch(own):
                 self.problems.append(place.problem("a name is letters, digits and _ (at most 64), a letter first"))
                 continue
+            if before is not None and kind == "dataset" and bool(before.columns) != ("columns" in entry.mapping):
+                self.problems.append(place.problem("another file has this dataset with other columns; rename it"))
+                continue
             build: Callable[[str, Place, dict[str, Any]], Any] = getattr(self, kind)
-            getattr(self.declared, section)[name] = build(name, place, self.fields(place, FIELDS[kind]))
+            fields = _titled(own, self.fields(place, FIELDS[kind]))
+            getattr(self.declared, section)[name] = build(name, place, fields)
 
     def fields(self, place: Place, checks: Mapping[str, Check]) -> dict[str, Any]:
         """The fields that are right; each unknown or wrong one becomes a problem."""
@@ -112,13 +134,46 @@ class _File:
         return good
 
     def dataset(self, name: str, place: Place, fields: dict[str, Any]) -> Dataset:
-        return Dataset(name=name, **_titled(name, fields))
+        if not TABLE.fullmatch(name):
+            self.problems.append(place.problem("a dataset is small letters, digits and _ (at most 63), a letter first"))
+        if (columns := fields.pop("columns", None)) is not None:
+            fields["columns"] = self.columns(name, place, columns)
+        when, declared = fields.get("time"), fields.get("columns", {})
+        if when and when != "time" and (when not in declared or declared[when].type != "time"):
+            times = [column for column, about in declared.items() if about.type == "time"]
+            told = unknown("column of the type time", when, ["time", *times])
+            self.problems.append(place.problem(f"`time`: {told}", "time"))
+        return Dataset(name=name, **fields)
+
+    def columns(self, dataset: str, place: Place, node: Node) -> dict[str, Column]:
+        """What a dataset declares, as `NAME: TYPE` or `NAME: {type: TYPE, title: TITLE}`."""
+        if not node.mapping or len(node.mapping) > MAX_COLUMNS:
+            told = f"`columns`: expected a mapping of 1 to {MAX_COLUMNS} names to types, got "
+            self.problems.append(place.problem(told + (str(len(node.mapping)) if node.mapping else shown(node))))
+            return {}
+        found: dict[str, Column] = {}
+        taken = {own: own for own in OWN}
+        for name, entry in node.mapping.items():
+            at = Place(self.name, entry, f"dataset {dataset[:64]!r}, column {name[:120]!r}")
+            given = entry if entry.mapping is not None else Node({"type": entry}, entry.line)
+            fields = self.fields(Place(at.file, given, at.label), FIELDS["column"])
+            if "type" not in (given.mapping or {}):
+                self.problems.append(at.problem("`type` is missing"))
+            if not COLUMN.fullmatch(name):
+                self.problems.append(at.problem("a name is 1 to 120 characters, none of them a control character"))
+            elif (key := name.lower()) in taken:
+                told = "the rows' own" if taken[key] in OWN else repr(taken[key])
+                self.problems.append(at.problem(f"this name is {told}, and small and capital letters count alike"))
+            elif "type" in fields:
+                taken[key] = name
+                found[name] = Column(**{"title": name} | fields)
+        return found
 
     def dimension(self, name: str, place: Place, fields: dict[str, Any]) -> Dimension:
         given = place.node.mapping or {}
         if ("column" in given) == ("attribute" in given):
             self.problems.append(place.problem("expected either `column` or `attribute`"))
-        return Dimension(name=name, **_titled(name, fields))
+        return Dimension(name=name, **{"dataset": self.home} | fields)
 
     def metric(self, name: str, place: Place, fields: dict[str, Any]) -> Metric:
         given = [word for word in AGGREGATES if word in (place.node.mapping or {})]
@@ -135,7 +190,7 @@ class _File:
             fields |= {"column": over[0]} if len(over) == 1 else {"columns": over}
         elif aggregate != "count":
             fields["column"] = over
-        return Metric(name=name, aggregate=aggregate, **_titled(name, fields))
+        return Metric(name=name, aggregate=aggregate, **{"dataset": self.home} | fields)
 
     def metric_rules(self, aggregate: str, place: Place) -> None:
         """Fields that need or exclude one another."""
@@ -159,13 +214,13 @@ class _File:
         taken: dict[str, int] = {}
         built = [self.tile(name, index, entry, taken) for index, entry in enumerate(entries[:MAX_TILES], 1)]
         kept = tuple(tile for tile in built if tile is not None)
-        return Board(name=name, tiles=kept, file=self.name, **_titled(name, fields))
+        return Board(name=name, tiles=kept, file=self.name, **fields)
 
     def tile(self, board: str, index: int, node: Node, taken: dict[str, int]) -> Tile | None:
         """One tile, or None where it has no usable id and type. `taken` maps ids to their lines."""
         given = node.mapping or {}
         told_id = given["id"].value if "id" in given and isinstance(given["id"].value, str) else str(index)
-        place = Place(self.name, node, f"board {board[:64]!r}, tile {told_id[:64]!r}")
+        place = Place(self.name, node, f"board {board[:64]!r}, tile {told_id[:64]!r}", self.namespace)
         fields = self.fields(place, FIELDS["tile"])
         for key in ("id", "type"):
             if key not in given:
@@ -184,7 +239,7 @@ class _File:
         if metric := fields.pop("metric", None):
             fields.setdefault("metrics", (metric,))
         self.declared.places["tile", f"{board}/{fields['id']}"] = place
-        return Tile(**fields)
+        return Tile(**{"dataset": self.home} | fields)
 
 
 def _titled(name: str, fields: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
-from ruamel.yaml.nodes import Node as Parsed
+from ruamel.yaml.nodes import Node as Composed
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 20_000  # counted after aliases are followed, which is what stops an alias bomb
@@ -41,12 +41,25 @@ class Node(msgspec.Struct, frozen=True):
         return next((inside[key].line for key in keys if key in inside), self.line)
 
 
+class Parsed(msgspec.Struct, frozen=True):
+    """The tree of a text, None where there is none, and what is wrong with it: (line, text) each."""
+
+    root: Node | None
+    problems: tuple[tuple[int, str], ...]
+
+
 class _Stop(Exception):
     """The text is hostile or broken: reading on would help nobody."""
 
 
-def parse(raw: bytes, report: Report) -> Node | None:
-    """The tree of one document, or None where there is none. Problems go to `report(line, text)`."""
+def parse(raw: bytes) -> Parsed:
+    """One document as a tree."""
+    problems: list[tuple[int, str]] = []
+    root = _tree(raw, lambda line, told: problems.append((line, told)))
+    return Parsed(root, tuple(problems))
+
+
+def _tree(raw: bytes, report: Report) -> Node | None:
     if len(raw) > MAX_BYTES:
         report(1, f"the file is larger than {MAX_BYTES >> 20} MiB")
         return None
@@ -73,7 +86,7 @@ class _Builder:
         self._report = report
         self._count = 0
 
-    def node(self, parsed: Parsed, depth: int, line: int | None = None) -> Node:
+    def node(self, parsed: Composed, depth: int, line: int | None = None) -> Node:
         self._count += 1
         if self._count > MAX_NODES:
             raise _Stop(f"more than {MAX_NODES} values, aliases counted each time they are used")

@@ -2,8 +2,12 @@
 // It is the only rendering path: pages, walls and notebooks differ in their transport and nothing else.
 
 import { h, icon, mark, say } from "./dom.js"
+import { entries } from "./exports.js"
 import * as format from "./format.js"
+import { Hover } from "./hover.js"
+import { anyOpen } from "./menus.js"
 import { Scope } from "./scope.js"
+import { Shares } from "./shares.js"
 import { TileView, command, isLate } from "./tile.js"
 import { tips } from "./tips.js"
 
@@ -13,7 +17,9 @@ const BUDGET_MS = 7 // of one animation frame
 
 /**
  * options: {scope: Scope, bokeh: Promise of the Bokeh global, status(status), data(board), theme(),
- * request(scope): the standing request, where it is not that of the named board}.
+ * request(scope): the standing request, where it is not that of the named board, actions(tile): more entries for the
+ * menu of a tile, as menus.js takes them, shares(again): scales in common with another board, see shares.js,
+ * brushed(tile, from, to) hears of a span that is zoomed into, in ms}.
  * Returns {setScope(state), setTheme(theme), status(), destroy()}.
  */
 export function mount(element, spec, transport, options = {}) {
@@ -24,8 +30,8 @@ export function mount(element, spec, transport, options = {}) {
 }
 
 class BoardView {
-  constructor(element, spec, transport, { scope, bokeh, status, data, theme, request }) {
-    Object.assign(this, { element, spec, transport, hooks: { status, data, theme } })
+  constructor(element, spec, transport, { scope, bokeh, status, data, theme, request, actions, shares, brushed, scale = 1 }) {
+    Object.assign(this, { element, spec, transport, scale, hooks: { status, data, theme, actions, brushed } })
     this.request = () => request?.(this.scope) ?? this.scope.request(spec.board)
     this.scope = scope ?? new Scope({}, { window: spec.window })
     this.board = null
@@ -35,14 +41,19 @@ class BoardView {
     this.waiting = 0
     this.dirty = new Set()
     this.live = h("p.visually-hidden", { role: "status" })
+    this.voice = h("p.visually-hidden", { role: "status" })
     this.banner = h("div.banner", { hidden: true, role: "alert" })
     element.classList.add("plumbline")
     this.tip = tips(element)
+    this.hover = new Hover(element)
+    this.shares = shares?.((id) => this.#again(id)) ?? new Shares((id) => this.#again(id))
     this.common = this.#common(bokeh)
     this.grid = element.querySelector(".grid") ?? element.appendChild(h("div.grid"))
     this.tiles = new Map(spec.tiles.map((tile) => [tile.id, new TileView(this, tile)]))
     this.grid.replaceChildren(...[...this.tiles.values()].map((tile) => tile.element))
-    element.append(this.live)
+    element.append(this.live, this.voice)
+    this.escape = (event) => this.#escape(event)
+    document.addEventListener("keydown", this.escape)
     this.grid.before(this.banner)
     this.seen = new IntersectionObserver((entries) => this.#sight(entries), { rootMargin: "120px" })
     for (const tile of this.tiles.values()) this.seen.observe(tile.element)
@@ -62,15 +73,67 @@ class BoardView {
   /** What every tile may know of its board. */
   #common(bokeh) {
     const view = this
+    const boards = document.querySelectorAll(".plumbline .tile[data-tile]").length
     return {
       bokeh: bokeh ?? Promise.resolve(globalThis.Bokeh),
       tip: this.tip,
+      hover: this.hover,
+      shares: this.shares,
+      prefix: boards ? `tile${boards}-` : "tile-", // of element ids: two boards may have tiles of the same name
       palette: () => view.spec.palettes[view.theme],
       get tz() { return view.scope.state.tz },
+      get label() { return view.board?.label ?? "" },
       get previous_label() { return view.board?.previous_label ?? "previous period" },
+      get span() { return Date.parse(view.board?.window?.to) - Date.parse(view.board?.window?.from) || 0 },
       toggle: (dim, value) => view.scope.toggle(dim, value),
-      filtered: (dim, value) => view.scope.state.filters.some((f) => f.dim === dim && f.values.includes(value)),
+      toggleAll: (filters) => view.#toggleAll(filters),
+      filtered: (dim, value) => view.scope.has(dim, value),
+      filterTip: (dim, value, shown = value ?? "(none)") => `${view.scope.has(dim, value) ? "Take away the filter" : "Filter"} ${dim} = ${shown}`,
+      address: (path, dim, value) => {
+        const others = view.scope.state.filters.filter((f) => f !== view.scope.kept(dim))
+        return view.scope.href({ filters: [...others, { dim, op: "is", values: [value === null ? null : String(value)] }], args: {} }, path)
+      },
+      scale: view.scale,
+      zoom: (from, to, tile) => {
+        view.hooks.brushed?.(tile, from, to)
+        view.scope.set({ window: `${moment(from)} to ${moment(to)}` })
+      },
+      undo: () => view.scope.undo(),
+      speak: (text) => say(view.voice, text),
     }
+  }
+
+  /** Filter by all values of a row at once, as one step; a row that is filtered by is let go. */
+  #toggleAll(filters) {
+    const all = filters.every(([dim, value]) => this.scope.has(dim, value))
+    const dims = filters.map(([dim]) => dim)
+    const others = this.scope.state.filters.filter((f) => !dims.includes(f.dim))
+    const kept = filters.map(([dim, value]) => ({ dim, op: "is", values: [value === null ? null : String(value)] }))
+    this.scope.set({ filters: all ? others : [...others, ...kept] })
+  }
+
+  /** The menu of a tile: what every tile can do, what the page adds, and the ways out. */
+  actions(tile) {
+    return [...tile.actions(), ...(this.hooks.actions?.(tile) ?? []), ...entries(tile)]
+  }
+
+  /** Escape makes a large tile small, and otherwise takes back the last step of the scope. */
+  #escape(event) {
+    if (event.key !== "Escape" || event.defaultPrevented || anyOpen()) return
+    const target = event.composedPath()[0]
+    if (target.closest?.("input, textarea, select, dialog, .menu") || !(target === document.body || this.element.contains(event.target))) return
+    if (!this.large && !this.scope.canUndo) return
+    event.preventDefault()
+    if (this.large) this.large()
+    else this.scope.undo()
+  }
+
+  /** Draw a tile anew soon, whatever its pace: another one moved the range they share. */
+  #again(id) {
+    const tile = this.tiles.get(id)
+    if (!tile?.head) return
+    tile.paced = false
+    this.touch(tile)
   }
 
   get theme() {
@@ -83,9 +146,11 @@ class BoardView {
 
   destroy() {
     clearInterval(this.beat)
+    document.removeEventListener("keydown", this.escape)
+    this.large?.()
     this.off()
     this.seen.disconnect()
-    for (const tile of this.tiles.values()) tile.drawer.destroy?.()
+    for (const tile of this.tiles.values()) tile.destroy()
     this.tip.remove()
     this.transport.close()
     this.element.replaceChildren()
@@ -105,13 +170,14 @@ class BoardView {
 
   #snapshot(board) {
     const windowed = JSON.stringify([this.board?.label, this.board?.window?.grain]) !== JSON.stringify([board.label, board.window?.grain])
-    this.refused = false
-    this.board = { ...board, drawn: this.board?.drawn }
-    if (this.fresh) { this.fresh = false; this.board.drawn = false }
-    this.#clock(board.now)
+    const asked = this.fresh
+    this.refused = this.fresh = false
+    if (windowed) this.shares.clear()
+    this.board = { ...board, drawn: !asked && this.board?.drawn }
+    if (!board.as_of) this.#clock(board.now) // of the past its own clock is told
     this.#warned()
     this.element.removeAttribute("aria-busy")
-    for (const [id, tile] of this.tiles) tile.take(board.tiles[id], windowed)
+    for (const [id, tile] of this.tiles) tile.take(board.tiles[id], windowed || asked)
     const all = [...this.tiles.values()]
     this.#emptied(all.every((t) => t.head?.state === "empty") && this.scope.state.filters.length === 0)
   }
@@ -215,7 +281,8 @@ class BoardView {
 
   /** How old something is by the server's clock, in seconds; null where unknown. */
   age(watermark) {
-    return typeof watermark === "number" ? Math.max(0, (Date.now() + (this.offset ?? 0) - watermark) / 1000) : null
+    const now = Date.parse(this.scope.state.as_of) || Date.now() + (this.offset ?? 0)
+    return typeof watermark === "number" ? Math.max(0, (now - watermark) / 1000) : null
   }
 
   #heartbeat() {
@@ -239,6 +306,9 @@ class BoardView {
     if ([...this.dirty].some((t) => t.visible && !t.holding())) this.#schedule()
   }
 }
+
+/** A moment for an address: whole seconds where that is enough. */
+const moment = (ms) => new Date(ms).toISOString().replace(".000Z", "Z")
 
 const SPOKEN = {
   live: "Live", paused: "Paused", delayed: "Updates are delayed", stale: "The data is stale: no updates arrive",

@@ -2,7 +2,6 @@
 
 import { mount } from "./board.js"
 import { h } from "./dom.js"
-import { Feed } from "./feed.js"
 import { Scope } from "./scope.js"
 
 /**
@@ -17,14 +16,34 @@ export async function adopt(model, el) {
   model.on("scope", () => scope.set(model.scope, { step: false }))
   tie()
   if (page) return
-  const spec = await (await fetch(new URL(model.spec_url, document.baseURI))).json()
-  const transport = model.feed_url ? new Feed(model.feed_url) : channel(model)
-  const sheet = h("link", { rel: "stylesheet", href: new URL("./app.css", import.meta.url).href })
+  await lettered(model.font)
   const host = h("div", { "data-theme": model.scope.theme || "light" })
-  el.append(sheet, host)
+  el.append(h("style", {}, model.style_text), host)
   await new Promise((done) => setTimeout(done)) // Bokeh embeds only into elements that are in the page
-  const handle = mount(host, spec, transport, { scope })
+  const brushed = (tile, from, to) => model.send_msg({ type: "brushed", tile, from, to })
+  const handle = mount(host, model.spec, channel(model), { scope, brushed })
   model.on("remove", () => handle.destroy())
+}
+
+/** A saved board: its numbers as of then, in a page that asks nobody. */
+export function still(element, { spec, state, scope }, said) {
+  const held = new Scope(scope, { window: spec.window })
+  const transport = {
+    ask() {}, retry() {}, close() {},
+    listen({ message, state: become }) {
+      become({ name: "connected", attempt: 0 })
+      message({ type: "analytics_update", analytics: state })
+    },
+  }
+  said.textContent = `As of ${new Date(state.now).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "long" })}`
+  return mount(element, spec, transport, { scope: held, bokeh: Promise.resolve(globalThis.Bokeh) })
+}
+
+/** A shadow root loads no font: the document does. */
+async function lettered(font) {
+  if (!font || [...document.fonts].some((face) => face.family === "Inter")) return
+  const bytes = Uint8Array.from(atob(font), (c) => c.charCodeAt(0))
+  document.fonts.add(await new FontFace("Inter", bytes, { weight: "100 900" }).load().catch(() => null) ?? new FontFace("Inter", "local(Inter)"))
 }
 
 /** The transport of a notebook: the component's own messages. */

@@ -1,8 +1,13 @@
 // One tile: its frame of title, trust and age, its states, and the data it holds while it may not draw.
 
 import { h, icon, mark, say } from "./dom.js"
-import { FIGURES, Figure, legend } from "./figures.js"
+import { enlarge } from "./enlarge.js"
+import { FIGURES, Figure } from "./figures.js"
 import * as format from "./format.js"
+import { fit, legend } from "./legend.js"
+import { menu } from "./menus.js"
+import { SHEETS, sheet } from "./sheet.js"
+import { summary } from "./summary.js"
 import { TILES, confidence, ring } from "./tiles.js"
 
 const LATE_S = 15 // where a rhythm is not known yet, data older than this is late
@@ -13,11 +18,12 @@ const SOON_S = 5 // nothing younger is called late
 /** Whether data of this age is late against the rhythm of its own source (the age that 99 % of its gaps stay under). */
 export const isLate = (age, usual) => age !== null && age > (typeof usual === "number" ? Math.max(SOON_S, 2 * usual) : LATE_S)
 const HOLD_MS = 20_000 // a resting pointer holds a chart no longer than this
+const SUMMARY_MS = 10_000 // a sentence that changed each second could not be read to its end
 
 export class TileView {
   constructor(view, spec) {
     Object.assign(this, { view, spec, head: null, columns: {}, visible: false, held: 0, waiting: 0 })
-    const id = `tile-${spec.id}`
+    const id = `${view.common.prefix}${spec.id}`
     this.legend = h("span.legend")
     this.sub = h("span.sub", {}, spec.subtitle)
     this.trust = h("button.trust", { type: "button", hidden: true })
@@ -29,11 +35,57 @@ export class TileView {
     this.element = h(`section.card.tile.t-${spec.type}`, { "aria-labelledby": id, "data-tile": spec.id, "data-state": "loading",
       style: `--w:${spec.width};--h:${spec.height}px` },
       h("header", {}, this.title, this.sub, this.legend, this.old, this.trust), this.body, this.state, this.tag)
+    this.element.append(this.#menu())
     this.element.tile = this
     if (spec.type !== "kpi") this.element.addEventListener("pointermove", () => { this.held = Date.now() })
     if (spec.type !== "kpi") this.element.addEventListener("pointerleave", () => this.release())
+    if (spec.type === "line") this.#fitting()
     const make = TILES[spec.type]
     this.drawer = FIGURES.has(spec.type) ? new Figure(spec, this.body, view.common) : make(spec, this.body, view.common)
+  }
+
+  /** The legend finds its place again when the tile gets another width. */
+  #fitting() {
+    let width = 0
+    this.sized = new ResizeObserver(([{ contentRect }]) => {
+      if (contentRect.width !== width && this.legend.childElementCount) requestAnimationFrame(() => fit(this.legend))
+      width = contentRect.width
+    })
+    this.sized.observe(this.element)
+  }
+
+  #menu() {
+    const button = h("button.tile-menu", { type: "button", "aria-label": `Menu of ${this.spec.title}` }, h("b.dots", { "aria-hidden": "true" }))
+    menu(button, () => this.view.actions(this))
+    this.element.addEventListener("keydown", (event) => {
+      if (event.key !== "m" || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return
+      event.preventDefault()
+      button.click()
+    })
+    return button
+  }
+
+  /** What can be done with any tile: entries of its menu. */
+  actions() {
+    const table = SHEETS.has(this.spec.type) ? [{ text: this.sheet ? "Show as chart" : "Show as table", act: () => this.toggleSheet() }] : []
+    return [...table, { text: this.large ? "Back to the board" : "Full screen", hint: this.large ? "Esc" : undefined, act: () => this.toggleLarge() }]
+  }
+
+  /** The chart, or the table behind it. */
+  toggleSheet() {
+    if (this.sheet) this.sheet.element.remove()
+    this.sheet = this.sheet ? null : sheet(this.spec, this.view.common)
+    this.body.hidden = Boolean(this.sheet)
+    if (this.sheet) this.body.after(this.sheet.element)
+    if (this.head) this.draw()
+    this.view.common.speak(this.sheet ? "Shown as a table" : "Shown as a chart")
+  }
+
+  toggleLarge() {
+    if (this.large) return this.large()
+    this.large = enlarge(this.element, () => { this.large = this.view.large = null })
+    this.view.large = this.large
+    this.element.querySelector(".tile-menu").focus()
   }
 
   /** Whether a chart was drawn so lately that drawing it again would show nothing new: buckets of a minute
@@ -43,14 +95,13 @@ export class TileView {
     return now - this.drawnAt < Math.min(SLOWEST_MS, (this.head.grain_ms ?? 0) / REDRAWS_PER_BUCKET) - 200
   }
 
-  /** The whole of it, from a snapshot. */
-  take(tile, windowed) {
+  /** The whole of it, from a snapshot; what was asked for just now is drawn under the pointer too. */
+  take(tile, asked) {
     if (!tile) return
     this.paced = false
     this.head = tile.head
     this.columns = tile.columns ?? {}
-    if (windowed) this.drawer.top = this.drawer.floor = undefined
-    if (windowed) this.held = 0
+    if (asked) this.held = this.told = 0
     this.view.touch(this)
   }
 
@@ -86,15 +137,30 @@ export class TileView {
     this.waiting = 0
     mark(this.element, "data-state", head.state ?? "ok")
     const ok = (head.state ?? "ok") === "ok"
-    this.body.hidden = !ok
+    this.body.hidden = !ok || Boolean(this.sheet)
     this.state.hidden = ok
+    if (this.sheet) this.sheet.element.hidden = !ok
     if (!ok) return this.#explain(head)
     this.failed = null
     this.explained = null
-    legend(this.legend, this.spec, head, this.columns, this.view.common)
     this.#trusted(head)
-    this.drawer.update(head, this.columns)
-    if (!this.spec.subtitle) say(this.sub, subtitle(this.spec.type, head))
+    legend(this.legend, this.spec, head, this.columns, this.view.common) // last in the header: it takes the room that is left
+    if (this.sheet) this.sheet.update(head, this.columns)
+    else this.drawer.update(head, this.columns)
+    this.#summed()
+    if (!this.spec.subtitle) say(this.sub, this.sheet ? "" : subtitle(this.spec.type, head))
+  }
+
+  /** The sentence that stands for the picture, at the pace of reading. */
+  #summed() {
+    if (this.told && Date.now() - this.told < SUMMARY_MS) return
+    this.told = Date.now()
+    this.drawer.describe?.(summary(this.spec, this.head, this.columns, this.view.common))
+  }
+
+  destroy() {
+    this.sized?.disconnect()
+    this.drawer.destroy?.()
   }
 
   /** There is no answer for the whole board; the banner says why. */
@@ -155,6 +221,7 @@ export class TileView {
 function subtitle(type, head) {
   if (type === "changes") return !head.since ? "" : /^\d/.test(head.since) ? `since ${head.since}` : `against ${head.since}`
   if (type === "bars") return `${head.per ? `per ${head.per} · ` : ""}click to filter`
+  if (type === "heatmap") return "click to filter"
   return ""
 }
 

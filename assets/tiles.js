@@ -1,8 +1,11 @@
 // Tiles that are text and small drawings. Each entry of TILES makes {update(head, columns)} inside a body element.
-// `board` gives what is common: {previous_label, tz, toggle(dim, value), filtered(dim, value)}.
+// `board` gives what is common, see BoardView in board.js.
 
 import { arrange, h, icon, mark, say, svg } from "./dom.js"
 import * as format from "./format.js"
+import { NOTHING, choice, grid, heading } from "./grid.js"
+import { Spark, sparkline } from "./spark.js"
+import { hang } from "./summary.js"
 
 /** Which way a change counts: "good" or "bad" where the metric has a direction and the change is worth a word. */
 export function tone(change, kind, good) {
@@ -17,10 +20,8 @@ function kpi(tile, body, board) {
   const value = h("div.value", {}, number, unit)
   const change = h("b")
   const versus = h("span")
-  const path = svg("path", { class: "spark-line" })
-  const area = svg("path", { class: "spark-area" })
-  const spark = svg("svg.spark", { viewBox: "0 0 160 40", preserveAspectRatio: "none", "aria-hidden": "true" }, area, path)
-  body.append(value, h("div.delta", {}, change, versus), spark)
+  body.append(value, h("div.delta", {}, change, versus))
+  const spark = new Spark(tile, body, board)
   return {
     update(head, columns) {
       const [text, suffix] = format.value(head.value, head.unit, head.per)
@@ -32,121 +33,129 @@ function kpi(tile, body, board) {
       say(change, compared ? format.change(head.change, head.change_kind) : "")
       mark(change, "class", way)
       say(versus, compared ? `vs ${board.previous_label.replace("minutes", "min")}` : "")
-      mark(spark, "data-tone", way === "bad" ? "bad" : null)
-      const line = sparkline(columns.v ?? [])
-      mark(path, "d", line)
-      mark(area, "d", line.includes("M") ? closed(line) : "")
+      mark(spark.svg, "data-tone", way === "bad" ? "bad" : null)
+      spark.update(head, columns)
     },
+    describe: (text) => spark.describe(text),
+    destroy: () => spark.destroy(),
   }
 }
-
-/** A path through the known values, broken where values are unknown, in a box of 160 x 40. */
-function sparkline(values) {
-  const known = values.filter((v) => typeof v === "number")
-  if (known.length < 2) return ""
-  const low = Math.min(...known)
-  const high = Math.max(...known)
-  // a flat line sits in the middle, and noise of a hundredth is not blown up to a mountain range
-  const span = Math.max(high - low, Math.abs(high) * 0.05, 1e-12)
-  const middle = (high + low) / 2
-  let pen = "M"
-  return values.map((v, i) => {
-    if (typeof v !== "number") { pen = "M"; return "" }
-    const point = `${pen}${((i * 160) / (values.length - 1)).toFixed(1)},${(20 - ((v - middle) / span) * 30).toFixed(1)}`
-    pen = "L"
-    return point
-  }).join("")
-}
-
-const closed = (line) => line.split("M").slice(1).map((part) => {
-  const points = part.split("L")
-  return `M${points[0].split(",")[0]},40L${points.join("L")}L${points.at(-1).split(",")[0]},40Z`
-}).join("")
 
 function bars(tile, body, board) {
-  const list = h("ol.rank", { style: `--bar:var(--c${tile.color})` })
+  const list = h("ol.rank", { "aria-label": tile.title, style: `--bar:var(--c${tile.color})` })
   body.append(list)
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
+    const buttons = [...list.querySelectorAll("button")]
+    const next = step && buttons[buttons.indexOf(event.target) + step]
+    if (next) { event.preventDefault(); next.focus() }
+  })
+  const nothing = h("p.rowless", { hidden: true }, NOTHING)
+  body.append(nothing)
   const rows = new Map()
-  const row = (label) => {
-    const name = h("span.name")
-    const fill = h("u")
-    const value = h("em")
-    const change = h("s")
-    const button = h("button.bar", { type: "button" }, name, h("span.track", {}, fill), value, change)
-    button.addEventListener("click", () => { if (!button.hasAttribute("aria-disabled")) board.toggle(button.dim, button.label) })
-    return { item: h("li", {}, button), button, name, fill, value, change, label }
-  }
   return {
     update(head, columns) {
-      const items = (columns.label ?? []).map((label, i) => {
-        const key = JSON.stringify(label)
-        if (!rows.has(key)) rows.set(key, row(label))
+      const { label: labels = [], value: values = [], previous = [] } = columns
+      const scale = extent(values, head.max)
+      nothing.hidden = !(list.hidden = labels.length === 0)
+      arrange(list, labels.map((label, i) => {
+        const folded = head.other && i === labels.length - 1
+        const key = JSON.stringify([label, folded])
+        if (!rows.has(key)) rows.set(key, bar(board))
         const r = rows.get(key)
         const shown = label ?? "(none)"
-        const folded = head.other && i === columns.label.length - 1
+        const [change, kind] = [columns.change?.[i] ?? null, columns.kind?.[i] ?? "relative"]
         say(r.name, shown)
-        mark(r.name, "title", shown)
-        r.fill.style.width = `${head.max ? Math.max(0, Math.min(100, (100 * Math.abs(columns.value[i] ?? 0)) / head.max)) : 0}%`
-        say(r.value, format.text(columns.value[i], head.unit, null))
-        const change = columns.change?.[i] ?? null
-        const kind = columns.kind?.[i] ?? "relative"
-        say(r.change, change === null ? (columns.previous?.[i] === null ? "" : format.DASH) : format.change(change, kind))
+        mark(r.fill, "style", span(values[i], scale))
+        mark(r.fill, "class", values[i] < 0 ? "below" : null)
+        say(r.value, format.text(values[i], head.unit, null))
+        say(r.change, change === null ? (previous[i] === null ? "" : format.DASH) : format.change(change, kind))
         mark(r.change, "class", tone(change, kind, head.good))
-        r.button.dim = head.by
-        r.button.label = label
-        const fixed = label === null || folded || !board.toggle
-        mark(r.button, "aria-disabled", fixed ? "true" : null)
-        mark(r.button, "aria-pressed", fixed ? null : String(board.filtered(head.by, label)))
+        r.filter = [head.by, label]
+        mark(r.button, "aria-disabled", folded ? "true" : null)
+        mark(r.button, "aria-pressed", folded ? null : String(board.filtered(...r.filter)))
         mark(r.button, "data-tip", [
-          `${shown}: ${format.exact(columns.value[i], head.unit, head.per)}`,
-          columns.previous?.[i] === null || !columns.previous ? "" : `${board.previous_label}: ${format.exact(columns.previous[i], head.unit, head.per)}`,
+          `${shown}: ${format.exact(values[i], head.unit, head.per)}`,
+          typeof previous[i] === "number" ? `${board.previous_label}: ${format.exact(previous[i], head.unit, head.per)}` : "",
+          folded ? "All groups that are not listed, together" : board.filterTip(...r.filter),
         ].filter(Boolean).join("\n"))
         return r.item
-      })
-      arrange(list, items)
+      }))
       if (rows.size > 200) for (const [key, r] of rows) if (!r.item.isConnected) rows.delete(key)
     },
+    describe: (text) => hang(list, `${board.prefix}${tile.id}-summary`, text),
   }
 }
 
-/** Rows of a table: an element per row key, cells written in place. */
-function grid(body, caption) {
-  const header = h("tr")
-  const rows = h("tbody")
-  const known = new Map()
-  body.append(h("div.scroll", { tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {}, h("thead", {}, header), rows)))
-  return (fields, keys, cell) => {
-    if (header.children.length !== fields.length || fields.some((f, i) => header.children[i].textContent !== f.title)) {
-      header.replaceChildren(...fields.map((f) => h("th", { scope: "col", class: f.number ? "n" : null }, f.title)))
-      known.clear()
-    }
-    const first = known.size === 0
-    for (const line of rows.children) if (line.className) line.className = ""
-    arrange(rows, keys.map((key, i) => {
-      if (!known.has(key)) known.set(key, h("tr", { class: first ? null : "new" }, fields.map((f) => h("td", { class: f.number ? "n" : null }))))
-      const line = known.get(key)
-      fields.forEach((field, j) => cell(line.children[j], field, i))
-      return line
-    }))
-    if (known.size > 3 * keys.length + 50) for (const [key, line] of known) if (!line.isConnected) known.delete(key)
-  }
+function bar(board) {
+  const [name, fill, value, change] = [h("span.name"), h("u"), h("em"), h("s")]
+  const button = h("button.bar", { type: "button" }, name, h("span.track", {}, fill), value, change)
+  const made = { item: h("li", {}, button), button, name, fill, value, change, filter: null }
+  button.addEventListener("click", () => { if (!button.hasAttribute("aria-disabled")) board.toggle(...made.filter) })
+  return made
 }
 
-function table(tile, body) {
-  const write = grid(body, tile.title)
+/** From where to where bars reach: from zero, to both sides where some values are below it. */
+function extent(values, max) {
+  const numbers = values.filter((v) => typeof v === "number")
+  const low = Math.min(0, ...numbers)
+  return { low, high: low < 0 ? Math.max(0, ...numbers) : max || 0 }
+}
+
+function span(value, { low, high }) {
+  const share = (v) => (high > low ? Math.max(0, Math.min(100, (100 * (v - low)) / (high - low))) : 0)
+  const [from, to] = [share(Math.min(value ?? 0, 0)), share(Math.max(value ?? 0, 0))]
+  return `margin-left:${from.toFixed(2)}%;width:${(to - from).toFixed(2)}%`
+}
+
+function table(tile, body, board) {
+  let now = null
+  const folded = (i) => now.head.other && i === now.keys.length - 1
+  const filter = (name, i) => [name, now.columns[name][i]]
+  const picked = (i) => { if (!folded(i)) board.toggleAll(now.head.by.map((name) => filter(name, i))) }
+  const write = grid(body, tile.title, { picked })
   return {
     update(head, columns) {
-      const labels = head.by.map((name) => ({ name, title: name.replace(/_/g, " "), label: true }))
-      const fields = [...labels, ...head.fields.map((f) => ({ ...f, number: true }))]
+      const labels = head.by.map((name) => ({ name, title: heading(name), label: true }))
+      const sparks = head.spark && columns.spark ? [{ name: "spark", title: "Trend", spark: true }] : []
+      const fields = [...labels, ...sparks, ...head.fields.map((f) => ({ ...f, number: true }))]
       const keys = (columns[head.by[0]] ?? []).map((_, i) => JSON.stringify(head.by.map((b) => columns[b][i])))
+      now = { head, columns, keys }
       write(fields, keys, (cell, field, i) => {
         const v = columns[field.name]?.[i] ?? null
-        say(cell, field.label ? v ?? "(none)" : format.text(v, field.unit, field.per))
-        if (!field.label) mark(cell, "data-tip", format.exact(v, field.unit, field.per))
+        if (field.spark) return course(cell, v ?? [], head.spark)
+        if (!field.label) {
+          say(cell, format.text(v, field.unit, field.per))
+          return mark(cell, "data-tip", format.exact(v, field.unit, field.per))
+        }
+        if (folded(i)) return say(cell, v ?? "other")
+        const into = tile.link && field.name === head.by[0] ? link(cell, board.address(tile.link, ...filter(field.name, i))) : choice(cell, filter(field.name, i), board)
+        say(into, v ?? "(none)")
       })
     },
   }
+}
+
+/** A link in a cell, to a page that shows its row. */
+function link(cell, href) {
+  if (cell.firstElementChild?.tagName !== "A") cell.replaceChildren(h("a.lead"))
+  mark(cell.firstElementChild, "href", href)
+  return cell.firstElementChild
+}
+
+/** A small line in a cell; in words for who does not see it. */
+function course(cell, values, { unit, per }) {
+  const words = values.join()
+  if (cell.words === words) return
+  cell.words = words
+  cell.line ??= sparkline()
+  if (!cell.line.element.isConnected) cell.replaceChildren(h("span.course", { role: "img" }, cell.line.element))
+  cell.line.fill(values)
+  const known = values.filter((v) => typeof v === "number")
+  const text = known.length ? `from ${format.text(known[0], unit, per)} to ${format.text(known.at(-1), unit, per)}, between ${
+    format.text(Math.min(...known), unit, per)} and ${format.text(Math.max(...known), unit, per)}` : "no values"
+  mark(cell.firstElementChild, "aria-label", text)
+  mark(cell, "data-tip", format.sentence(text))
 }
 
 function latest(tile, body, board) {
@@ -154,15 +163,15 @@ function latest(tile, body, board) {
   return {
     update(head, columns) {
       const numeric = (f) => f.unit !== "" && f.unit !== "time"
-      const fields = head.fields.map((f) => ({ ...f, number: numeric(f) }))
+      const fields = head.fields.map((f) => ({ ...f, number: numeric(f), dim: tile.filters?.[f.name] }))
       write(fields, (columns.id ?? []).map((id, i) => id ?? `row ${i}`), (cell, field, i) => {
         const v = columns[field.name]?.[i] ?? null
-        if (v === null) say(cell, format.DASH)
-        else if (field.unit === "time") {
+        const into = field.dim ? choice(cell, [field.dim, v], board) : cell
+        if (field.unit === "time" && v !== null) {
           say(cell, format.clock(v, board.tz, "second"))
           mark(cell, "data-tip", format.clock(v, board.tz, "full"))
-        } else if (field.name === "status") status(cell, String(v))
-        else say(cell, field.number && typeof v === "number" ? format.text(v, field.unit) : String(v))
+        } else if (field.name === "status" && v !== null) status(into, String(v))
+        else say(into, v === null ? format.DASH : field.number && typeof v === "number" ? format.text(v, field.unit) : String(v))
         if (field.number) mark(cell, "data-tip", format.exact(v, field.unit))
       })
     },

@@ -71,6 +71,11 @@ class Assets:
     def _add(self, group: str, files: Mapping[str, bytes | Path], hash: str) -> None:
         self._groups[group] = (hash, files)
 
+    @property
+    def version(self) -> str:
+        """Another one as soon as any file of ours, or a library's, is another."""
+        return "-".join(hash for hash, _ in self._groups.values())
+
     def url(self, name: str, group: str = "app") -> str:
         """The immutable path of a file. KeyError when there is no such file."""
         hash, files = self._groups[group]

@@ -18,7 +18,7 @@ from bokeh.embed import json_item
 
 from analytics.workspace import Board as BoardDeclaration
 from analytics.workspace import Tile, Workspace, layout
-from dashboard.charts import CHARTS, MAX_SERIES, series_role
+from dashboard.charts import CHARTS, DASHES, series_count, series_role
 from dashboard.theme import PALETTES
 
 KEPT_SPECS = 64  # old ones stay for pages that were opened before a workspace changed
@@ -43,7 +43,8 @@ class Specs:
     def build(self, board: BoardDeclaration, workspace: Workspace, theme: str) -> Spec:
         """The spec of `board`. The key is all that is drawn, so an edited metric is a new spec."""
         metrics = {name: workspace.metrics[name] for tile in board.tiles for name in tile.metrics}
-        key = hashlib.sha256(msgspec.json.encode([board, metrics, theme])).digest()
+        filters = [filters_of(tile, workspace) for tile in board.tiles]
+        key = hashlib.sha256(msgspec.json.encode([board, metrics, filters, theme])).digest()
         if key not in self._by_key:
             self._keep(key, pack(describe(board, workspace, theme)))
         return self._by_key[key]
@@ -93,6 +94,9 @@ def describe_tile(tile: Tile, workspace: Workspace, theme: str) -> dict[str, Any
         "limit": tile.limit,
         "by": tile.by,
         "columns": tile.columns,
+        "filters": filters_of(tile, workspace),
+        "share": tile.share,
+        "link": tile.link,
         "metrics": [
             {"name": m.name, "title": m.title or m.name, "unit": m.unit, "per": m.per, "good": m.good}
             | {"description": m.description}
@@ -103,8 +107,16 @@ def describe_tile(tile: Tile, workspace: Workspace, theme: str) -> dict[str, Any
         sketch = draw(tile, theme)
         described["figure"] = renumber(json_item(sketch.plot), tile.id)
         described["paints"] = sketch.paints
-        described["series"] = [series_role(tile, i) for i in range(min(len(metrics), MAX_SERIES))]
+        described["series"] = [series_role(tile, i) for i in range(series_count(tile))]
+        described["dashes"] = DASHES[: series_count(tile)]
     return described
+
+
+def filters_of(tile: Tile, workspace: Workspace) -> dict[str, str]:
+    """Column -> dimension, for the columns of a `latest` tile whose values can be filtered by."""
+    here = [d for d in workspace.dimensions.values() if d.dataset == tile.dataset and not d.log and not d.attribute]
+    found = {d.column or d.name: d.name for d in here}
+    return {column: found[column] for column in tile.columns if column in found}
 
 
 def renumber(item: Any, prefix: str) -> Any:

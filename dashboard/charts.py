@@ -1,8 +1,9 @@
 """Chart types: one function from a tile to a lean Bokeh figure. Adding a type is an entry in CHARTS.
 
-Bokeh draws, assets/figures.js decides: ranges, ticks and their labels are set there from each snapshot, so
+Bokeh draws, assets/kinds.js decides: ranges, ticks and their labels are set there from each snapshot, so
 no figure carries code, guesses a range or sends anything back. Both find models by name: "tile:ID" (data),
-"notes:ID" (annotations), "figure:ID", "partial:ID", "axis:x:ID", "axis:y:ID".
+"lone:ID" (points between gaps), "notes:ID" (annotations), "figure:ID", "partial:ID", "zero:ID", "axis:x:ID",
+"axis:y:ID".
 Colours are roles of theme.py; `Sketch.paint` remembers who wears which, so that a theme changes in place.
 """
 
@@ -23,6 +24,8 @@ from bokeh.models import (
     Plot,
     Quad,
     Range1d,
+    Scatter,
+    Span,
     Text,
     VArea,
     VSpan,
@@ -36,6 +39,7 @@ M = TypeVar("M", bound=Model)
 MAX_SERIES = 6
 AXIS_LEFT = 52  # px, the same in every chart so that plots above each other line up
 AXIS_BOTTOM = 26
+DASHES = ((), (), (), (7, 3), (2, 3), (7, 3, 2, 3))  # from the fourth on, colours alone could be mistaken
 
 
 class Sketch:
@@ -105,11 +109,15 @@ class Sketch:
 
 
 def line(tile: Tile, theme: str) -> Sketch:
-    """Lines s0..s5, the previous period dashed behind them, an expected band, the last bucket hatched."""
+    """Lines s0..s5, the previous period dashed behind them, an expected band, the last bucket hatched.
+
+    Of the groups of a dimension no previous period is drawn: six pale lines say nothing.
+    """
     sketch = Sketch(tile, theme)
     sketch.axes()
-    plot, count = sketch.plot, min(len(tile.metrics), MAX_SERIES)
-    columns = [f"{kind}{i}" for kind in "sp" for i in range(count)]
+    plot, count = sketch.plot, series_count(tile)
+    ghosts = 0 if tile.by else count
+    columns = [*(f"s{i}" for i in range(count)), *(f"p{i}" for i in range(ghosts))]
     source = sketch.source("tile", "t", "lo", "hi", *columns)
 
     band = VArea(x="t", y1="lo", y2="hi", fill_alpha=0.10)
@@ -121,14 +129,20 @@ def line(tile: Tile, theme: str) -> Sketch:
     )
     sketch.paint(partial, hatch_color="hatch")
     plot.add_layout(partial)
-    for i in range(count):
+    zero = sketch.name(Span(location=0, dimension="width", line_width=1, visible=False), "zero")
+    sketch.paint(zero, line_color="ghost")
+    plot.add_layout(zero)
+    for i in range(ghosts):
         ghost = LineGlyph(x="t", y=f"p{i}", line_width=1.2, line_dash=[4, 4])
         sketch.paint(ghost, line_color="ghost")
         plot.add_glyph(source, ghost)
     for i in reversed(range(count)):  # the first metric is the subject: drawn last, on top
-        glyph = LineGlyph(x="t", y=f"s{i}", line_width=2.0 if i == 0 else 1.8, line_join="round")
+        width = 2.0 if i == 0 else 1.8
+        glyph = LineGlyph(x="t", y=f"s{i}", line_width=width, line_join="round", line_dash=list(DASHES[i]))
         sketch.paint(glyph, line_color=series_role(tile, i))
         plot.add_glyph(source, glyph)
+    lone = sketch.source("lone", "t", "v", "color")
+    plot.add_glyph(lone, Scatter(x="t", y="v", size=6, fill_color="color", line_color=None))
     notes(sketch)
     return sketch
 
@@ -168,6 +182,11 @@ def heatmap(tile: Tile, theme: str) -> Sketch:
     sketch.paint(cells, fill_color=f"c{tile.color}", line_color="card")
     sketch.plot.add_glyph(source, cells)
     return sketch
+
+
+def series_count(tile: Tile) -> int:
+    """How many lines a tile may have; how many groups of a dimension there are is known with the data only."""
+    return MAX_SERIES if tile.by else min(len(tile.metrics), MAX_SERIES)
 
 
 def series_role(tile: Tile, index: int) -> str:

@@ -16,7 +16,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 
 from analytics.errors import Forbidden, PlumblineError
-from analytics.rights import COOKIE, Principal
+from analytics.rights import COOKIE, WALL_COOKIE, Principal
 from dashboard.assets import Assets
 
 COOKIE_DAYS = 30
@@ -81,6 +81,11 @@ class Auth(AuthProvider):
         cookie = request.cookies.get(COOKIE)
         found = self.keys.session(cookie.value, request.remote_ip) if cookie else None
         return found if found and "read" in found.scopes else None
+
+    def screen(self, request: HTTPServerRequest) -> Principal | None:
+        """The key of a paired screen by its own cookie, or None."""
+        cookie = request.cookies.get(WALL_COOKIE)
+        return self.keys.session(cookie.value, request.remote_ip) if cookie else None
 
     def token_claim(self, request: HTTPServerRequest) -> dict[str, str]:
         """What a session token says of its owner."""

@@ -18,7 +18,8 @@ from panel.io.state import set_curdoc
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RedirectHandler, RequestHandler
 
-from analytics.errors import NotFound, unknown
+from analytics.errors import NotFound, PlumblineError, unknown
+from analytics.window import describe, parse
 from analytics.workspace import Board as BoardDeclaration
 from analytics.workspace import Workspace
 from dashboard.assets import AssetHandler, Assets, send
@@ -38,14 +39,17 @@ POLICY = (
     "base-uri 'self'; form-action 'self'"
 )
 
-MODULES = "board controls dom feed figures format menus scope tile tiles tips".split()
+MODULES = (
+    "board chooser controls dom feed figures filters format history keymap menus picker range scope status tile tiles "
+    "times tips travel"
+).split()
 SCRIPTS = ("bokeh.min.js", "bokeh-widgets.min.js", "bokeh-tables.min.js", "panel.min.js")
 
 
 @dataclass(frozen=True)
 class Page:
     """A page that shows data. `board` names a board of the workspace (ANY: the address says which one), or `view`
-    names a module of assets/views that draws the page; `arguments` are what it keeps in its address beside the scope.
+    names a module of assets/views that draws the page, with its board if it has one; `arguments` are what it keeps in its address beside the scope.
 
     place: where the navigation lists it, "first", under "more", or nowhere. `extra` is a template below the tiles.
     """
@@ -64,7 +68,7 @@ PAGES = (
     Page("/overview", "Overview", board="overview"),
     Page("/flows", "Flows", view="flows", arguments=("flow", "search", "sort", "span")),
     Page("/agents", "Agents", board="agents"),
-    Page("/agent", "Agent", board="agent", place=""),
+    Page("/agent", "Agent", board="agent", view="agent", place=""),
     Page("/resources", "Resources", board="resources"),
     Page("/explore", "Explore", view="explore", arguments=("metrics", "by", "chart", "limit", "multiples", "dataset")),
     Page("/compare", "Compare", view="compare", arguments=("board", "a", "b")),
@@ -81,7 +85,7 @@ class Link(NamedTuple):
     title: str
 
 
-ADMIN_PAGES = (Link("/keys", "Keys"),)
+ADMIN_PAGES = (Link("/screens", "Screens"), Link("/keys", "Keys"))
 
 
 class Navigation(NamedTuple):
@@ -111,6 +115,7 @@ class Site:
     workspace: Callable[[], Workspace]
     check_window: Callable[[str], Any] | None = None
     specs: Specs = field(default_factory=Specs)
+    passing: Specs = field(default_factory=Specs)  # of boards that pages ask for later; they push out no page's own
 
     def applications(self) -> dict[str, Application]:
         """For pn.serve: url -> application."""
@@ -187,7 +192,7 @@ def open_page(site: Site, page: Page, doc: Document) -> None:
         scopes=scopes,
         title=board.title,
         file=board.file and f"Built from {board.file}",
-        label=scope.window,
+        label=label(scope.window),
         messages=messages,
         tiles=[(t, t.title or first_title(workspace, t.metrics)) for t in board.tiles],
         page={
@@ -204,6 +209,14 @@ def open_page(site: Site, page: Page, doc: Document) -> None:
     )
 
 
+def label(text: str) -> str:
+    """What the range button says until the page's own script knows better."""
+    try:
+        return describe(parse(text, text))[0]
+    except PlumblineError:
+        return text
+
+
 def first_title(workspace: Workspace, metrics: tuple[str, ...]) -> str:
     return workspace.metrics[metrics[0]].title if metrics else ""
 
@@ -215,9 +228,10 @@ class SpecHandler(RequestHandler):
         self._site = site
 
     async def get(self, hash: str) -> None:
-        if self._site.auth.principal(self.request) is None:
+        auth = self._site.auth
+        if auth.principal(self.request) is None and auth.screen(self.request) is None:
             raise HTTPError(401)
-        spec = self._site.specs.find(hash)
+        spec = self._site.specs.find(hash) or self._site.passing.find(hash)
         if spec is None:
             raise HTTPError(404)
         self.set_header("Cache-Control", "private, max-age=31536000, immutable")

@@ -1,7 +1,11 @@
 """Scope: what a viewer looks at (window, filters, compare, ...) as param state, and as the page's URL.
 
 The URL is written by the browser and read here when a session starts. Whatever it holds, a Scope comes of it:
-what cannot be used falls back to the default and is named in a message for the viewer.
+what cannot be used falls back to the default and is named in a message for the viewer. assets/scope.js reads and
+writes the same addresses.
+
+    agent=planner&agent=coder    one of these         agent!=planner    not this one
+    agent~=plan                  contains this        agent=            an empty value is "(none)"
 """
 
 from __future__ import annotations
@@ -19,12 +23,13 @@ from analytics.errors import PlumblineError, unknown
 from dashboard.theme import THEMES
 
 MAX_FILTERS = 12
-MAX_VALUES = 20
+MAX_VALUES = 50
 MAX_CHARS = 200
 MAX_ARGUMENT = 4000
 WINDOW = re.compile(r"[\w:./+ -]{1,80}")  # characters a window may have; its meaning is analytics.window's to judge
 OWN = ("window", "tz", "compare", "grain", "as_of", "paused", "theme")
 COMPARED = ("previous", "day", "week", "off")
+MARKS = {"is_not": "!", "not_in": "!", "contains": "~"}  # after the dimension's name
 
 
 class Scope(param.Parameterized):
@@ -63,10 +68,10 @@ class Scope(param.Parameterized):
                     scope.param.update(**{name: _own(name, values[-1], check_window)})
                 elif name in arguments:
                     scope.args = {**scope.args, name: values[-1][:MAX_ARGUMENT]}
-                elif name in dimensions:
-                    scope.filters = [*scope.filters, _filter(name, values)][:MAX_FILTERS]
+                elif (dim := name.removesuffix("!").removesuffix("~")) in dimensions:
+                    scope.filters = [*scope.filters, *_filters(dim, name.removeprefix(dim), values)][:MAX_FILTERS]
                 else:
-                    messages.append(f"The address has an unknown part: {unknown('dimension', name, dimensions)}.")
+                    messages.append(f"The address has an unknown part: {unknown('dimension', dim, dimensions)}.")
             except (PlumblineError, ValueError) as error:
                 messages.append(f"{name} in the address was not used: {error}.")
         return scope, messages[:5]
@@ -74,11 +79,16 @@ class Scope(param.Parameterized):
     def to_query(self, *, window: str = "now-1h") -> str:
         """The URL's query: only what differs from the defaults, in a fixed order."""
         pairs = [("window", self.window)] if self.window != window else []
-        pairs += [(f["dim"], str(v)) for f in self.filters for v in f["values"]]
+        pairs += [(f["dim"] + MARKS.get(f["op"], ""), v or "") for f in self.filters for v in f["values"]]
         defaults = {"tz": "", "compare": "previous", "grain": "", "as_of": "", "theme": ""}
         pairs += [(n, getattr(self, n)) for n, default in defaults.items() if getattr(self, n) != default]
         pairs += [("paused", "1")] if self.paused else []
-        return urlencode([*pairs, *((n, v) for n, v in self.args.items() if v)])
+        return urlencode([*pairs, *((n, v) for n, v in self.args.items() if v)], safe="!*'():/,")
+
+    @classmethod
+    def own_names(cls) -> tuple[str, ...]:
+        """The names of its params."""
+        return (*OWN, "filters", "args")
 
     def state(self) -> dict[str, Any]:
         """As plain data, for the component's `scope` param."""
@@ -116,6 +126,12 @@ def _own(name: str, value: str, check_window: Callable[[str], Any] | None) -> An
     return value
 
 
-def _filter(dim: str, values: Sequence[str]) -> dict[str, Any]:
-    kept = list(dict.fromkeys(v[:MAX_CHARS] for v in values))[:MAX_VALUES]
-    return {"dim": dim, "op": "in" if len(kept) > 1 else "is", "values": kept}
+def _filters(dim: str, mark: str, values: Sequence[str]) -> list[dict[str, Any]]:
+    """What one name of the address filters by; "contains" takes one text each."""
+    kept = [v or None for v in dict.fromkeys(v[:MAX_CHARS] for v in values)][:MAX_VALUES]
+    if mark == "~":
+        return [{"dim": dim, "op": "contains", "values": [v]} for v in kept if v]
+    if mark not in ("", "!"):
+        raise ValueError("expected =, != or ~= after the name")
+    one, several = ("is_not", "not_in") if mark else ("is", "in")
+    return [{"dim": dim, "op": several if len(kept) > 1 else one, "values": kept}]

@@ -12,12 +12,14 @@ from tornado.web import RequestHandler
 
 from analytics import window
 from analytics.rights import Principal
+from analytics.screens import Screens
 from analytics.settings import Settings
 from analytics.workspace import Workspace
-from dashboard import docs, keys_page, login, reference
+from dashboard import docs, keys_page, login, reference, wall
 from dashboard.assets import Assets
 from dashboard.login import Auth, Keys
 from dashboard.pages import Site
+from dashboard.specs import SpecsHandler
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +31,16 @@ def build_server(
     verify: Callable[[str, str | None], Principal],
     workspace: Callable[[], Workspace],
     routes: list[tuple[Any, ...]],
-    assets: Path,
+    files: Assets,
+    docs_folder: Path,
+    screens: Screens,
+    screen: Callable[[Any], Principal | None],
     max_body_bytes: int,
     documents: Callable[[], tuple[dict[str, Any], dict[str, Any]]],
 ) -> Any:
-    """A Bokeh server, not yet started. `routes` are the API's; `assets` is the project's assets directory;
+    """A Bokeh server, not yet started. `routes` are the API's; `screen` gives the key of a paired screen;
     `verify` is the doorman's, so that the login form is damped with the API; `documents` gives the API's OpenAPI and
     AsyncAPI."""
-    files = Assets(assets)
     # warns of the "*" below, which Auth makes strict
     logging.getLogger("bokeh.server.util").setLevel(logging.ERROR)
     auth = Auth(keys, verify=verify, secure=settings.secure_cookie, origins=settings.origin)
@@ -50,8 +54,10 @@ def build_server(
         auth_provider=auth,
         extra_patterns=[
             *site.routes(),
+            (r"/specs", SpecsHandler, {"site": site}),
             *login.routes(auth, files),
-            *docs.routes(auth, files, assets / "docs"),
+            *docs.routes(auth, files, docs_folder),
+            *wall.routes(auth, files, site.specs, screens, screen, workspace),
             *keys_page.routes(auth, files, workspace),
             *reference.routes(auth, files, documents),
             *routes,

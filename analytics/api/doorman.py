@@ -10,9 +10,10 @@ from tornado.httputil import HTTPServerRequest
 
 from analytics.damping import Damping
 from analytics.errors import Forbidden, RateLimited, Unauthorized
-from analytics.rights import COOKIE, Principal
+from analytics.rights import COOKIE, WALL_COOKIE, Principal
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+SOCKET = "/api/analytics/ws"  # all that a paired screen opens with its own cookie
 
 
 class KnowsKeys(Protocol):
@@ -51,6 +52,8 @@ class Doorman:
             return self.verify(key, request.remote_ip)
         cookie = request.cookies.get(COOKIE)
         principal = self._keys.session(cookie.value, request.remote_ip) if cookie else None
+        if request.path == SOCKET and "wall" in request.query_arguments:
+            principal = self.screen(request)  # a browser may be both a person's and a screen
         if principal is None:
             raise Unauthorized(
                 "this needs an API key", hint="send it as `X-API-Key: KEY` or `Authorization: Bearer KEY`, or sign in"
@@ -59,6 +62,18 @@ class Doorman:
         if (upgrade or request.method not in SAFE_METHODS) and not self.origin_allowed(request):
             raise Forbidden("this page's origin may not act with your sign-in", hint="send an API key instead")
         return principal
+
+    def screen(self, request: HTTPServerRequest) -> Principal | None:
+        """The key of a paired screen, by its own cookie and from our own page; None without one that counts."""
+        cookie = request.cookies.get(WALL_COOKIE)
+        if cookie is None or not self.origin_allowed(request):
+            return None
+        return self._keys.session(cookie.value, request.remote_ip)
+
+    def guessed(self, address: str | None) -> None:
+        """Somebody typed a pairing code that no screen shows. Raises RateLimited after too many."""
+        if wait_s := self._damping.refused(address):
+            raise RateLimited("too many wrong codes", retry_after_ms=int(wait_s * 1000))
 
     def key_in(self, request: HTTPServerRequest) -> str | None:
         """The API key of the headers, if one is there."""

@@ -114,11 +114,12 @@ class BodyHandler(ApiHandler):
 
 
 FORMATS = {JSON: "json", "": "json", "application/x-ndjson": "ndjson", "application/jsonl": "ndjson",
+           "text/csv": "csv", "application/vnd.apache.arrow.stream": "arrow",
            "application/x-www-form-urlencoded": "json"}  # the last is what curl --data says of JSON  # fmt: skip
 
 
 class IngestHandler(BodyHandler):
-    """POST /api/ingest/{dataset}: JSON array, object or lines, gzip; answered when durable."""
+    """POST /api/ingest/{dataset}: JSON array, object or lines, CSV, Arrow, gzip; answered when durable."""
 
     async def post(self, dataset: str) -> None:
         ack, batch = await self.service.ingest(
@@ -163,7 +164,7 @@ class OriginalHandler(ApiHandler):
 
 
 class CatalogueHandler(ApiHandler):
-    """GET /api/{datasets,metrics,boards}: what is declared."""
+    """GET /api/{datasets,dimensions,metrics,boards}: what is declared."""
 
     def get(self, what: str) -> None:
         self.send(self.service.catalogue(self.principal, what))

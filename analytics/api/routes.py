@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from analytics import messages
+from analytics.api.export import MEDIA, TABLES
 from analytics.api.keys import KeyShown, NewKey, Rotation
 from analytics.api.meanings import EXAMPLES
 from analytics.api.shapes import (
@@ -26,7 +27,9 @@ from analytics.api.shapes import (
     Ticket,
     TicketAsk,
 )
+from analytics.api.uploads import Made, UploadShown
 from analytics.errors import (
+    Conflict,
     Forbidden,
     Internal,
     NotFound,
@@ -40,7 +43,10 @@ from analytics.errors import (
     UnsupportedMedia,
     ValidationError,
 )
-from analytics.workspace import Board, Dataset, Metric
+from analytics.load.run import Declaration
+from analytics.load.uploads import Change
+from analytics.pins import Pinned, Unpinned
+from analytics.workspace import Board, Dataset, Dimension, Metric
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -98,11 +104,16 @@ ANSWER = Body(shape=messages.AnalyticsUpdate, examples={"answer": ANSWERED})
 QUESTIONS = {messages.tag(c): EXAMPLES[messages.tag(c)] for c in messages.PLAIN}
 EVENTS = [{"kind": "flow", "name": "answer question", "agent": "planner", "status": "ok", "duration_ms": 840}]
 LINE = '{"kind": "flow", "name": "answer question", "duration_ms": 840}\n{"kind": "tool", "tool": "search"}\n'
+TABLE = "kind,name,agent,duration_ms\nflow,answer question,planner,840\n"
+MADE = {"columns": {"carrier": {"type": "text"}, "delay": {"type": "integer"}, "day": {"type": "time"}}, "time": "day"}
 PARTS = {"store": {"ok": True, "reason": "answered in 2 ms"}}
 SPANS: dict[str, Any] = {"resourceSpans": []}
 POINTS: dict[str, Any] = {"resourceMetrics": []}
 RECORDS: dict[str, Any] = {"resourceLogs": []}
+UPLOAD_ID = Argument("id", "the upload's id", "", "path")
+UPLOAD = Body(shape=UploadShown)
 CONN = Argument("conn", "the connection's name, as the list tells it", "", "path")
+BOARD = Argument("board", "the board's name", "overview", "path")
 KEY_ID = Argument("id", "the key's id, as the list tells it", "", "path")
 
 
@@ -121,6 +132,27 @@ def original(what: str, noun: str) -> Route:
         ),
         gives=(ANSWER,),
         refusals=ASKING,
+    )
+
+
+def exported(method: Literal["GET", "POST"], doc: str, **more: Any) -> Route:
+    """The rows of a message as a file."""
+    question = (Argument("q", "the message as JSON", '{"type": "query", "metrics": ["flows"]}'),)
+    return Route(
+        method=method,
+        path="/api/export",
+        group="Ask",
+        summary="Rows as a file" if method == "POST" else "Rows as a file, by a plain link",
+        doc=doc,
+        arguments=(
+            *(question if method == "GET" else ()),
+            Argument("format", "csv, parquet, arrow, ndjson or json; json unless told", "csv"),
+            Argument("name", "what to call the file", ""),
+            Argument("max_rows", "rows at most, up to 100,000", ""),
+        ),
+        gives=tuple(Body(media=media) for media in MEDIA),
+        refusals=(*ASKING, TooLarge, Overloaded),
+        **more,
     )
 
 
@@ -177,6 +209,13 @@ ROUTES: tuple[Route, ...] = (
         gives=(ANSWER,),
         refusals=(*ASKING, TooLarge),
     ),
+    exported(
+        "POST",
+        "A query, flows, rows or a board (a zip of its tiles). Flows and rows are followed from page to page; "
+        "`X-Plumbline-Truncated` says whether there were more. See /docs/export.",
+        takes=(Body(shape=TABLES, examples={name: QUESTIONS[name] for name in ("query", "flows", "rows")}),),
+    ),
+    exported("GET", "The same for a link, a spreadsheet or a cron job."),
     original("flows", "Flow"),
     original("resources", "Resource"),
     original("agents", "Agent"),
@@ -185,23 +224,157 @@ ROUTES: tuple[Route, ...] = (
         path="/api/ingest/{dataset}",
         group="Send",
         summary="Send events",
-        doc="A JSON array, one object, or one object per line; gzip or plain. Answered when the events are durable. "
+        doc="A JSON array, one object, one object per line, CSV with a header, or an Arrow stream; gzip or plain. "
+        "Answered when the events are durable. A dataset that was made of a file takes rows of its own columns. "
         "One that cannot be kept drops alone, and the reply says why. An `event_id` is accepted once.",
         scope="ingest",
         arguments=(Argument("dataset", "a dataset of the workspace", "events", "path"),),
         takes=(
             Body(shape=EVENT_BODY, examples={"events": EVENTS}),
             Body(media="application/x-ndjson", examples={"lines": LINE}),
+            Body(media="text/csv", examples={"table": TABLE}),
+            Body(media="application/vnd.apache.arrow.stream"),
         ),
         gives=(Body(shape=Accepted, examples={"kept": {"accepted": 1, "repeated": 0, "dropped": [], "cursor": 42}}),),
         refusals=(*SENDING, NotFound),
+    ),
+    Route(
+        method="PUT",
+        path="/api/datasets/{name}",
+        group="Send",
+        summary="Make a dataset with columns of its own",
+        doc="Writes it as a workspace file, with dimensions, metrics and a first board; rows go to "
+        "`/api/ingest/NAME`. One that is there and was not changed since is described anew.",
+        scope="admin",
+        arguments=(Argument("name", "small letters, digits and _", "", "path"),),
+        takes=(Body(shape=Declaration, examples={"delays": MADE}),),
+        gives=(Body(shape=Made),),
+        otherwise={201: "it is new"},
+        refusals=(ValidationError, Conflict, TooLarge, StorageFull),
+    ),
+    Route(
+        method="DELETE",
+        path="/api/datasets/{name}",
+        group="Send",
+        summary="Drop a dataset that was made so",
+        doc="With its rows and its board. There is no way back.",
+        scope="admin",
+        arguments=(Argument("name", "the dataset's name", "", "path"),),
+        status=204,
+        refusals=(NotFound, Conflict, Overloaded, StorageFull),
+    ),
+    Route(
+        method="POST",
+        path="/api/uploads",
+        group="Send",
+        summary="Send a file to look at and load",
+        doc="Its bytes are the body. It belongs to the key that sent it, and is removed after a day and when the "
+        "server starts anew. With `id` the file joins those of an upload.",
+        scope="admin",
+        arguments=(
+            Argument("name", "the file's name", "flights.csv.gz"),
+            Argument("id", "an upload that the file joins", ""),
+            Argument("more", "1 where further files of the same table follow", ""),
+        ),
+        takes=(Body(media="application/octet-stream"),),
+        status=201,
+        gives=(UPLOAD,),
+        refusals=(NotFound, Conflict, TooLarge, Overloaded, StorageFull),
+    ),
+    Route(
+        method="GET",
+        path="/api/uploads/{id}",
+        group="Send",
+        summary="How an upload stands",
+        doc="Its state, the columns that were found, the first rows, and how far its load is.",
+        scope="admin",
+        arguments=(UPLOAD_ID,),
+        gives=(UPLOAD,),
+        refusals=(NotFound,),
+    ),
+    Route(
+        method="PUT",
+        path="/api/uploads/{id}",
+        group="Send",
+        summary="Read an upload in another way",
+        doc="Other types, another time column, another dataset. What does not hold is refused, and changes nothing.",
+        scope="admin",
+        arguments=(UPLOAD_ID,),
+        takes=(Body(shape=Change, examples={"types": {"types": {"zip": "text"}, "time": "day"}}),),
+        gives=(UPLOAD,),
+        refusals=(ValidationError, NotFound, Conflict, TooLarge),
+    ),
+    Route(
+        method="DELETE",
+        path="/api/uploads/{id}",
+        group="Send",
+        summary="Remove an upload, or stop its load",
+        doc="A dataset that was new is gone again when its load is stopped; rows in one that was there stay.",
+        scope="admin",
+        arguments=(UPLOAD_ID,),
+        status=204,
+        refusals=(NotFound,),
+    ),
+    Route(
+        method="POST",
+        path="/api/uploads/{id}/load",
+        group="Send",
+        summary="Load an upload",
+        doc="It goes on by itself; ask how it stands.",
+        scope="admin",
+        arguments=(UPLOAD_ID,),
+        status=202,
+        gives=(UPLOAD,),
+        refusals=(ValidationError, NotFound, Conflict),
+    ),
+    Route(
+        method="GET",
+        path="/api/uploads/{id}/rejects",
+        group="Send",
+        summary="The rows that were not kept",
+        doc="With file, line, reason, what was expected, and the row as it was.",
+        scope="admin",
+        arguments=(UPLOAD_ID,),
+        gives=(Body(media="text/csv"),),
+        refusals=(NotFound,),
     ),
     otlp("traces", SPANS),
     otlp("metrics", POINTS),
     otlp("logs", RECORDS),
     declared("datasets", Dataset),
+    declared("dimensions", Dimension),
     declared("metrics", Metric),
     declared("boards", Board),
+    Route(
+        method="POST",
+        path="/api/boards/{board}/tiles",
+        group="Change",
+        summary="Pin a tile to a board",
+        doc="The tile is written as in a workspace file, and into the file that declares the board; a built-in board "
+        "is copied to the data directory first, one that does not exist is made there. Nothing is written unless the "
+        "whole workspace holds.",
+        scope="admin",
+        arguments=(
+            BOARD,
+            Argument("at", "its place among the tiles, from 0; the last unless told", ""),
+            Argument("title", "of a board that is made", ""),
+        ),
+        takes=(Body(shape=dict[str, Any], examples={"tile": {"type": "kpi", "metric": "errors"}}),),
+        status=201,
+        gives=(Body(shape=Pinned),),
+        refusals=(ValidationError, Conflict, TooLarge),
+    ),
+    Route(
+        method="DELETE",
+        path="/api/boards/{board}/tiles/{tile}",
+        group="Change",
+        summary="Take a tile off a board",
+        doc="The reply has the tile and its place: pin it there again to undo this.",
+        scope="admin",
+        arguments=(BOARD, Argument("tile", "the tile's id", "errors", "path")),
+        gives=(Body(shape=Unpinned),),
+        refusals=(NotFound, Conflict),
+    ),
     document("openapi", "OpenAPI 3.1", "The HTTP routes"),
     document("asyncapi", "AsyncAPI 3.0", "The WebSocket and its messages"),
     Route(

@@ -10,7 +10,7 @@ from analytics.client.results import Accepted, Drop, Result, Update, apply_frame
 from analytics.client.sender import Report, Sender
 from analytics.client.streams import Subscription
 from analytics.client.sync import Client
-from analytics.messages import AgentAnalytics, BoardRequest, FlowAnalytics, QueryRequest, ResourceAnalytics
+from analytics.messages import AgentAnalytics, BoardRequest, FlowAnalytics, Flows, QueryRequest, ResourceAnalytics, Rows
 from analytics.query import Filter, Window
 
 __all__ = [
@@ -22,10 +22,12 @@ __all__ = [
     "Drop",
     "Filter",
     "FlowAnalytics",
+    "Flows",
     "QueryRequest",
     "Report",
     "ResourceAnalytics",
     "Result",
+    "Rows",
     "Sender",
     "State",
     "Subscription",

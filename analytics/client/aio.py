@@ -21,6 +21,7 @@ from analytics.client.core import Core, State
 from analytics.client.faults import Unreachable, fresh
 from analytics.client.http import Http
 from analytics.client.link import Link
+from analytics.client.paging import followed
 from analytics.client.results import Accepted, Drop, Result, Update
 from analytics.client.sender import Sender, Stamp, packed
 from analytics.client.streams import States, Subscription, delivered
@@ -30,13 +31,16 @@ from analytics.messages import (
     AgentAnalytics,
     AnalyticsUpdate,
     BoardRequest,
+    Compare,
     FlowAnalytics,
+    Flows,
     Message,
     Ping,
     QueryRequest,
     Question,
     Request,
     ResourceAnalytics,
+    Rows,
 )
 
 log = logging.getLogger(__name__)
@@ -153,10 +157,11 @@ class AsyncClient:
         grain: str | None = None,
         group_by: str | Sequence[str] = (),
         filters: Filters = (),
-        compare: Literal["previous"] | None = None,
+        compare: Compare | None = None,
         limit: int | None = None,
         as_of: datetime | None = None,
         domain: str | None = None,
+        dataset: str | None = None,
     ) -> Result:
         """Any metrics over a window. Without a grain there is one row per group, with one a `time` column.
 
@@ -173,8 +178,13 @@ class AsyncClient:
             limit=limit,
             as_of=as_of,
             domain=domain,
+            dataset=dataset,
         )
         return (await self._ask(request)).result()
+
+    async def table(self, request: QueryRequest | Flows | Rows, *, max_rows: int = 100_000) -> Result:
+        """All rows of a message: flows and rows are followed from page to page; `next` is set where there are more."""
+        return await followed(self._ask, request, max_rows)
 
     async def flow_analytics(
         self,
@@ -222,12 +232,14 @@ class AsyncClient:
         name: str,
         *,
         window: WindowLike = None,
-        compare: Literal["previous", "off"] = "previous",
+        compare: Compare | Literal["off"] = "previous",
         grain: str | None = None,
         filters: Filters = (),
         domain: str | None = None,
+        as_of: datetime | None = None,
+        tiles: list[dict[str, Any]] | None = None,
     ) -> Update:
-        """All tiles of one board: `analytics["tiles"][id]` has its head and columns."""
+        """All tiles of one board: `analytics["tiles"][id]` has its head and columns. With `tiles`, of no file's."""
         return await self._ask(
             BoardRequest(
                 board=name,
@@ -236,6 +248,8 @@ class AsyncClient:
                 grain=grain,
                 filters=filtered(filters),
                 domain=domain,
+                as_of=as_of,
+                tiles=tiles,
             )
         )
 
@@ -245,7 +259,9 @@ class AsyncClient:
         await self._call(Ping())
         return time.perf_counter() - started
 
-    async def catalogue(self, what: Literal["datasets", "metrics", "boards"] = "metrics") -> list[dict[str, Any]]:
+    async def catalogue(
+        self, what: Literal["datasets", "dimensions", "metrics", "boards"] = "metrics"
+    ) -> list[dict[str, Any]]:
         """What is declared on the server and visible to this key."""
         found: list[dict[str, Any]] = msgspec.json.decode(await self._over_http("GET", f"/api/{what}"))
         return found

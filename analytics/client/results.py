@@ -14,6 +14,7 @@ from analytics.messages import AnalyticsUpdate, Frame
 from analytics.query import Period, Total
 
 TIME = pa.timestamp("us", tz="UTC")
+MOMENTS = ("time", "received", "start_time")  # columns of flows and rows
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,10 +101,11 @@ def _least(values: Any) -> float | None:
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The table of a query. A `time` column holds aware UTC datetimes; absent values are None.
+    """The table of a query, of flows or of rows. Times are aware UTC datetimes; absent values are None.
 
     totals: per metric over the whole window. window: what was really asked, `grain` in words or None.
     watermark: everything up to here has arrived. other: the last group is the fold of the rest.
+    next: where the page that follows begins; None where none does.
     """
 
     columns: list[str]
@@ -120,6 +122,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     freshness_s: float | None
     completeness: float | None
     other: bool
+    next: str | None = None
 
     def __repr__(self) -> str:
         return f"Result({len(self.rows)} rows of {', '.join(self.columns)}; confidence {self.confidence:.2f})"
@@ -129,8 +132,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """The typed form of an answer to a query."""
         told = update.analytics or {}
         window, grain, rows = told["window"], told["window"].get("grain"), told["rows"]
+        times = [i for i, name in enumerate(told["columns"]) if "next" in told and name in MOMENTS]
         if grain is not None and told["columns"][:1] == ["time"]:
-            rows = [[_moment(row[0]), *row[1:]] for row in rows]
+            times = [0]
+        if times:
+            rows = [[_moment(v) if i in times else v for i, v in enumerate(row)] for row in rows]
         return cls(
             columns=told["columns"],
             rows=rows,
@@ -146,6 +152,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             freshness_s=told.get("freshness_s"),
             completeness=told.get("completeness"),
             other=bool(told.get("other")),
+            next=told.get("next"),
         )
 
     def to_arrow(self) -> pa.Table:
@@ -163,7 +170,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return _need("polars").from_arrow(self.to_arrow())
 
     def _array(self, name: str, values: tuple[Any, ...]) -> pa.Array:
-        if name == "time" and self.grain is not None:
+        if any(isinstance(v, datetime) for v in values) or (name == "time" and self.grain is not None):
             return pa.array(values, TIME)
         if name.removesuffix("_previous") in self.totals:
             return pa.array(values, pa.float64())

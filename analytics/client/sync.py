@@ -224,6 +224,7 @@ class Client(Face[AsyncClient]):
 
     connect = blocking(AsyncClient.connect)
     query = blocking(AsyncClient.query)
+    table = blocking(AsyncClient.table)
     flow_analytics = blocking(AsyncClient.flow_analytics)
     resource_analytics = blocking(AsyncClient.resource_analytics)
     agent_analytics = blocking(AsyncClient.agent_analytics)

@@ -17,6 +17,8 @@ from analytics.ingest.limits import Limits
 from analytics.ingest.reasons import Counters, Drop, Drops
 from analytics.ingest.vocabulary import Vocabulary
 from analytics.ingest.wire import OtlpReader
+from analytics.load import incoming
+from analytics.workspace import Dataset
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -71,21 +73,40 @@ class Intake:
         encoding: str = "",
         source: str | None = None,
         dataset: str = "events",
+        declared: Dataset | None = None,
     ) -> Batch:
-        """One body to rows and drops; `format` is a name in FORMATS, `source` the sender's key.
+        """One body to rows and drops; `format` is a name in FORMATS, `source` the sender's key, `declared` the
+        dataset where it may have columns of its own.
 
         Raises TooLarge, UnsupportedMedia, and ValidationError where nothing of the body can be read.
         """
         if format not in FORMATS:
             raise UnsupportedMedia(
-                f"cannot read the format {format[:40]!r}", hint="send application/json or application/x-ndjson"
+                f"cannot read the format {format[:40]!r}",
+                hint="send application/json, application/x-ndjson, text/csv or application/vnd.apache.arrow.stream",
             )
         work = Work(body, format, encoding, source, self.now(), Drops())
+        if declared is not None and declared.columns:
+            return self._own_columns(work, declared)
         for step in STEPS:
             step(self, work)
         drops = work.drops.list()
         self.counters.add(dataset, source or "", work.table.num_rows, drops, work.trimmed)
         return Batch(work.table, drops, work.received, work.trimmed)
+
+    def _own_columns(self, work: Work, dataset: Dataset) -> Batch:
+        unpack(self, work)
+        name = work.source or ""
+        table, drops = incoming.declared(
+            work.body,
+            work.format,
+            dataset,
+            source=name,
+            received=work.received,
+            limit=self.limits.unpacked_max,
+        )
+        self.counters.add(dataset.name, name, table.num_rows, drops, 0)
+        return Batch(table, drops, work.received)
 
 
 def unpack(intake: Intake, work: Work) -> None:
@@ -134,6 +155,8 @@ STEPS: tuple[Callable[[Intake, Work], None], ...] = (unpack, parse, measure, tid
 FORMATS: dict[str, Callable[[Intake, Work], pa.Table]] = {
     "json": lambda i, w: i.json.table(w.body, w.drops, lines=False),
     "ndjson": lambda i, w: i.json.table(w.body, w.drops, lines=True),
+    "csv": lambda i, w: incoming.canonical(w.body, "csv", w.drops, i.limits.unpacked_max),
+    "arrow": lambda i, w: incoming.canonical(w.body, "arrow", w.drops, i.limits.unpacked_max),
     "otlp-traces-protobuf": lambda i, w: spans.table(i.otlp.protobuf("traces", w.body), i.vocabulary, w.drops),
     "otlp-traces-json": lambda i, w: spans.table(i.otlp.json("traces", w.body), i.vocabulary, w.drops),
     "otlp-metrics-protobuf": lambda i, w: points.table(i.otlp.protobuf("metrics", w.body), i.vocabulary, w.drops),

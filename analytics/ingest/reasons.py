@@ -29,6 +29,10 @@ class Reason(Enum):
     NO_VALUE = "no_value", "a metric point carries no recorded value, or a metric has no points of a known type"
     BAD_DISTRIBUTION = "bad_distribution", "a histogram needs one more bucket count than it has bounds"
     BAD_ATTRIBUTE = "bad_attribute", "an attribute does not parse as an OTLP key and value"
+    BAD_FIELDS = "bad_fields", "a row of CSV has more or fewer fields than the header names"
+    OPEN_QUOTE = "open_quote", "a quotation mark in CSV is not closed where a value ends; double one that is part of it"
+    BAD_ENCODING = "bad_encoding", "the text is not in the encoding of the file; save the file as UTF-8"
+    NO_TIME = "no_time", "a row of a dataset from a file has nothing in its time column"
 
     def __init__(self, code: str, doc: str) -> None:
         self.code = code

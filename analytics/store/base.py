@@ -23,8 +23,12 @@ class Store(Protocol):
     """One owner of the data. All methods belong to one event loop; the work happens in threads."""
 
     async def append(self, dataset: str, table: pa.Table) -> Ack:
-        """Keep rows of events.SCHEMA. Returns only after they are committed; they are visible to
-        reads before that. A repeated event_id is kept once. Raises Overloaded, StorageFull."""
+        """Keep rows of the dataset's schema (`workspace.schema`). Returns only after they are committed; they are
+        visible to reads before that. A repeated event_id is kept once. Raises ValidationError, Conflict, Overloaded,
+        StorageFull."""
+
+    async def drop(self, dataset: str) -> int:
+        """Forget all rows of a dataset; returns how many there were. Raises Overloaded, StorageFull."""
 
     async def query(self, query: Query, *, now: Any, deadline_s: float | None = None) -> Result:
         """Run one query. Raises ValidationError, NotFound (unknown names), Timeout."""

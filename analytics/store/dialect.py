@@ -38,6 +38,10 @@ class DuckDB:
         """The number of the log-spaced bin; null for what has no logarithm."""
         return f"CAST(floor(log10(CASE WHEN {value} > 0 THEN {value} END) * {per_decade}) AS BIGINT)"
 
+    def log_low(self, number: str, per_decade: int) -> str:
+        """The lower bound of a log-spaced bin, to six digits."""
+        return f"printf('%.6g', pow(10, {number} / {per_decade}.0))"
+
     def since(self, time: str, origin_us: str, step_us: str) -> str:
         """How many whole steps a time is after the origin."""
         return f"((epoch_us({time}) - {origin_us}) // {step_us})"

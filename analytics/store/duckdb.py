@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,16 +15,18 @@ import duckdb
 import pyarrow as pa
 
 from analytics.errors import Conflict, Overloaded, ValidationError
-from analytics.events import COLUMNS, NAMES, SCHEMA
 from analytics.query import Query, Result
 from analytics.store import rows, sql
 from analytics.store.base import Ack
+from analytics.store.columns import check, missing, table_of
+from analytics.store.parts import joined
 from analytics.store.readers import Readers
-from analytics.store.writer import SQL_TYPES, Writer, empty
-from analytics.workspace import Workspace
+from analytics.store.writer import Writer
+from analytics.workspace import Dataset, Workspace, schema
 
 SCHEMA_VERSION = 1
 DATASET = re.compile(r"[a-z][a-z0-9_]{0,62}")
+SOURCE = re.compile(r'"(?:[^"]|"")*"|\{events\}')  # a quoted name may look like the place of the dataset
 
 
 class DuckDBStore:
@@ -87,12 +90,20 @@ class DuckDBStore:
             self._connection = None
 
     async def append(self, dataset: str, table: pa.Table) -> Ack:
-        """Keep rows of events.SCHEMA; returns when they are committed. Raises Overloaded, StorageFull."""
-        return await self._open_writer().append(_named(dataset), _conformed(table))
+        """Keep rows of the dataset's schema; returns when they are committed. Raises ValidationError, Conflict
+        where a column has another type than its table, Overloaded, StorageFull."""
+        writer, shape = self._open_writer(), self._schema(dataset)
+        check(dataset, writer.tail(dataset)[1] or {}, shape)
+        return await writer.append(dataset, _conformed(dataset, table, shape))
 
     async def ensure(self, dataset: str) -> None:
         """Create the dataset's table if it is not there yet."""
-        await self.append(dataset, empty())
+        await self.append(dataset, self._schema(dataset).empty_table())
+
+    async def drop(self, dataset: str) -> int:
+        """Forget all rows of a dataset; returns how many were committed. Rows still on their way are refused.
+        Raises Overloaded, StorageFull."""
+        return await self._open_writer().drop(_named(dataset))
 
     async def query(self, query: Query, *, now: datetime, deadline_s: float | None = None) -> Result:
         """Run one query at `now`. Raises ValidationError, NotFound, TooLarge, Timeout."""
@@ -101,7 +112,7 @@ class DuckDBStore:
         def work(cursor: duckdb.DuckDBPyConnection) -> Result:
             started = time.perf_counter()
             plan = sql.compile(query, workspace, now)
-            raw = self._fetch(cursor, plan.dataset, plan.sql, plan.params)
+            raw = self._fetch(cursor, plan.dataset, plan.sql, plan.params, shape_of(workspace, plan.dataset))
             return rows.assemble(plan, raw, (time.perf_counter() - started) * 1000)
 
         return await self._open_readers().run(work, deadline_s or self._deadline_s)
@@ -110,9 +121,9 @@ class DuckDBStore:
         self, sql: str, params: Sequence[Any] = (), *, dataset: str = "events", deadline_s: float | None = None
     ) -> pa.Table:
         """Run one read-only statement of our own; `{events}` in it is the dataset with its live tail."""
-        name = _named(dataset)
+        shape = self._schema(dataset)
         return await self._open_readers().run(
-            lambda cursor: self._fetch(cursor, name, sql, list(params)), deadline_s or self._deadline_s
+            lambda cursor: self._fetch(cursor, dataset, sql, list(params), shape), deadline_s or self._deadline_s
         )
 
     def on_commit(self, callback: Callable[[str, pa.Table], None]) -> None:
@@ -171,22 +182,38 @@ class DuckDBStore:
         connection.execute("SET lock_configuration = true")
         return connection
 
-    def _fetch(self, cursor: duckdb.DuckDBPyConnection, dataset: str, sql: str, params: Any) -> pa.Table:
+    def _schema(self, dataset: str) -> pa.Schema:
+        return shape_of(self._workspace(), _named(dataset))
+
+    def _fetch(
+        self, cursor: duckdb.DuckDBPyConnection, dataset: str, sql: str, params: Any, shape: pa.Schema
+    ) -> pa.Table:
         """One statement over the committed rows and the tail, every accepted row exactly once."""
-        parts, exists = self._open_writer().tail(dataset)
-        table = f'pl_data."{dataset}"'
-        if exists and not parts:
-            return cursor.sql(sql.replace("{events}", table), params=params).to_arrow_table()
+        try:
+            return self._fetched(cursor, dataset, sql, params, shape)
+        except duckdb.CatalogException:  # dropped between the look at the writer and the statement
+            return self._fetched(cursor, dataset, sql, params, shape)
+
+    def _fetched(
+        self, cursor: duckdb.DuckDBPyConnection, dataset: str, sql: str, params: Any, shape: pa.Schema
+    ) -> pa.Table:
+        parts, columns = self._open_writer().tail(dataset)
+        check(dataset, columns or {}, shape)
+        if columns is not None and not parts and not missing(columns, shape):
+            return cursor.sql(_over(table_of(dataset), sql), params=params).to_arrow_table()
         cursor.execute("BEGIN")
-        # a tail taken before the snapshot may overlap it: the snapshot knows the last part it holds
-        seq = cursor.execute("SELECT seq FROM pl_about.commits").fetchall() if exists else []
-        held = seq[0][0] if seq else -1
-        cursor.register("tail", pa.concat_tables([part.table for part in parts if part.seq > held] or [empty()]))
-        source = f"(SELECT * FROM {table} UNION ALL BY NAME SELECT * FROM tail)" if exists else "tail"
-        found = cursor.sql(sql.replace("{events}", source), params=params).to_arrow_table()
-        cursor.execute("ROLLBACK")
-        cursor.unregister("tail")
-        return found
+        try:
+            # a tail taken before the snapshot may overlap it: the snapshot knows the last part it holds
+            seq = cursor.execute("SELECT seq FROM pl_about.commits").fetchall() if columns is not None else []
+            held = seq[0][0] if seq else -1
+            later = [part.table for part in parts if part.seq > held]
+            cursor.register("tail", joined([shape.empty_table(), *later]))  # has every column, the table may not yet
+            both = f"(SELECT * FROM {table_of(dataset)} UNION ALL BY NAME SELECT * FROM tail)"
+            return cursor.sql(_over("tail" if columns is None else both, sql), params=params).to_arrow_table()
+        finally:
+            with contextlib.suppress(duckdb.Error):  # after a fatal error there is nothing to roll back
+                cursor.execute("ROLLBACK")
+                cursor.unregister("tail")
 
     def _committed(self, dataset: str, table: pa.Table) -> None:
         for callback in self._callbacks:
@@ -203,9 +230,9 @@ class DuckDBStore:
         return self._readers
 
 
-def _arrow(cursor: duckdb.DuckDBPyConnection, sql: str, params: Any) -> pa.Table:
-    # a relation hands its Arrow over without the copy that execute() makes
-    return cursor.sql(sql, params=params).to_arrow_table()
+def shape_of(workspace: Workspace, dataset: str) -> pa.Schema:
+    """The schema of a dataset; one that nobody declared has the canonical columns."""
+    return schema(workspace.datasets.get(dataset) or Dataset(name=dataset))
 
 
 def _named(dataset: str) -> str:
@@ -216,17 +243,22 @@ def _named(dataset: str) -> str:
     return dataset
 
 
-def _conformed(table: pa.Table) -> pa.Table:
-    if table.schema.equals(SCHEMA):
+def _over(source: str, sql: str) -> str:
+    """A statement with its dataset in place of `{events}`."""
+    return SOURCE.sub(lambda found: source if found[0] == "{events}" else found[0], sql)
+
+
+def _conformed(dataset: str, table: pa.Table, shape: pa.Schema) -> pa.Table:
+    if table.schema.equals(shape):
         return table
     try:
-        return table.select(NAMES).cast(SCHEMA)
+        return table.select(shape.names).cast(shape)
     except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValidationError(f"expected rows of the canonical columns: {error}") from None
+        raise ValidationError(f"expected rows with the columns of the dataset {dataset!r}: {error}") from None
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create what is missing; add canonical columns that are newer than the file."""
+    """Create what is missing. Columns that are newer than a table are added by the first append that has them."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS pl_data")
     connection.execute("CREATE SCHEMA IF NOT EXISTS pl_about")
     connection.execute("CREATE TABLE IF NOT EXISTS pl_about.meta (key VARCHAR, value VARCHAR)")
@@ -240,11 +272,3 @@ def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
         )
     if not found:
         connection.execute("INSERT INTO pl_about.meta VALUES ('schema_version', ?)", [str(SCHEMA_VERSION)])
-    tables = connection.execute(
-        "SELECT table_name, list(column_name) FROM duckdb_columns() WHERE schema_name = 'pl_data' GROUP BY table_name"
-    ).fetchall()
-    for table, present in tables:
-        for column in COLUMNS:
-            if column.name not in present:
-                kind = SQL_TYPES[str(column.type)]
-                connection.execute(f'ALTER TABLE pl_data."{table}" ADD COLUMN "{column.name}" {kind}')

@@ -16,7 +16,8 @@ from analytics import window as windows
 from analytics.errors import TooLarge
 from analytics.events import UTC_US
 from analytics.query import Period, Result, Total
-from analytics.store.sql import MAX_CELLS, MAX_GROUPS, Measure, Plan
+from analytics.store.plan import Measure, Plan
+from analytics.store.sql import MAX_CELLS, MAX_GROUPS
 from analytics.store.terms import low
 
 Z = 1.959964  # two-sided 95 %
@@ -56,6 +57,9 @@ def assemble(plan: Plan, raw: pa.Table, engine_ms: float) -> Result:
         engine_ms=engine_ms,
     )
     if plan.query.select:
+        return result
+    if plan.query.values:
+        result.table = _lows(raw, plan.groups[0].log)
         return result
     detail, totals = _split(plan, raw)
     result.totals = _totals(plan, totals)
@@ -264,6 +268,12 @@ def _covered(start: datetime, end: datetime, period: Period, now: datetime) -> f
 
 def _shown(log: int, value: Any) -> Any:
     return low(value, log) if log and value is not None else value
+
+
+def _lows(listed: pa.Table, log: int) -> pa.Table:
+    """Values of a dimension as they are shown: a bin as its lower bound."""
+    shown = pa.array([_shown(log, v) for v in listed["value"].to_pylist()], pa.float64()) if log else listed["value"]
+    return listed.set_column(0, "value", shown)
 
 
 def _ints(rows: pa.Table, name: str) -> Ints:

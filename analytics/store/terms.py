@@ -1,20 +1,25 @@
-"""Names to SQL terms: dimensions, canonical columns and filters. Values only ever become parameters."""
+"""Names to SQL terms: dimensions, columns and filters. Values only ever become parameters."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from analytics.errors import NotFound, ValidationError, unknown
-from analytics.events import BY_NAME
-from analytics.query import Filter, Scalar
+from analytics.query import Filter, Period, Scalar
 from analytics.store.dialect import DuckDB
-from analytics.workspace import Dimension, Workspace
+from analytics.workspace import Dataset, Dimension, Workspace, names_in, schema
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+INT64 = 1 << 63
+BOOLEANS = MappingProxyType({"true": True, "false": False})
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -33,6 +38,8 @@ class Terms:
         self.workspace = workspace
         self.dataset = dataset
         self.dialect = dialect
+        of = workspace.datasets.get(dataset) or Dataset(name=dataset)
+        self.columns = {field.name: _kind(field.type) for field in schema(of)}
         self.params: dict[str, Any] = {}
         self._bound: dict[tuple[type, Any], str] = {}
 
@@ -46,31 +53,43 @@ class Terms:
         return self._bound[key]
 
     def column(self, name: str) -> Term:
-        """A canonical column. Raises NotFound."""
-        if name not in BY_NAME:
-            raise NotFound(unknown("column", name, BY_NAME))
-        return Term(name, self.dialect.name(name), _kind(BY_NAME[name].type))
+        """A column of the dataset. Raises NotFound."""
+        if name not in self.columns:
+            raise NotFound(unknown("column", name, self.columns))
+        return Term(name, self.dialect.name(name), self.columns[name])
 
     def dimension(self, name: str) -> Term:
-        """A dimension of the workspace or a canonical column. Raises NotFound."""
-        found = self.workspace.dimensions.get(name)
-        if found and (found.dataset == self.dataset or name not in BY_NAME):
-            if found.dataset != self.dataset:
-                raise NotFound(f"no dimension {name!r} in dataset {self.dataset!r}; it belongs to {found.dataset!r}")
-            return self._declared(found)
-        if name in BY_NAME:
+        """A dimension of the dataset or one of its columns, by the name that was asked. Raises NotFound."""
+        found = self.workspace.dimension(name, self.dataset)
+        if found and found.dataset == self.dataset:
+            return msgspec.structs.replace(self._declared(found), name=name)
+        if name in self.columns:
             return self.column(name)
-        here = [d.name for d in self.workspace.dimensions.values() if d.dataset == self.dataset]
-        raise NotFound(unknown("dimension", name, here or BY_NAME))
+        if found:
+            raise NotFound(f"no dimension {name!r} in dataset {self.dataset!r}; it belongs to {found.dataset!r}")
+        here = names_in(self.workspace.dimensions, self.dataset)
+        raise NotFound(unknown("dimension", name, here or self.columns))
 
     def number(self, name: str) -> str:
-        """A measure as a double: a numeric canonical column or a declared dimension."""
-        term = self.column(name) if name in BY_NAME else self.dimension(name)
-        if term.kind == "text" and name not in BY_NAME:
+        """A measure as a double: a column of numbers or a declared dimension."""
+        term = self.column(name) if name in self.columns else self.dimension(name)
+        if term.kind == "text" and name not in self.columns:
             return self.dialect.number(term.sql)
         if term.kind != "number":
             raise ValidationError(f"expected a column of numbers, got {name!r} ({term.kind})")
         return f"CAST({term.sql} AS DOUBLE)"
+
+    def within(self, period: Period) -> str:
+        """The rows of a half-open period."""
+        time = self.dialect.name("time")
+        return f"{time} >= {self.bind(naive(period.start))} AND {time} < {self.bind(naive(period.end))}"
+
+    def kept(self, filters: Iterable[Filter], as_of: datetime | None = None) -> list[str]:
+        """The conditions of a query: its filters, and what had been received by `as_of`."""
+        kept = [self.condition(f) for f in filters]
+        if as_of:
+            kept.append(f"{self.dialect.name('received')} <= {self.bind(naive(as_of))}")
+        return kept
 
     def condition(self, wanted: Filter) -> str:
         """One filter as SQL that is true for the rows to keep."""
@@ -118,6 +137,11 @@ class Terms:
         return Term(found.name, self.dialect.log_bin(value, found.log), "bin", found.log)
 
 
+def naive(moment: datetime) -> datetime:
+    """As the engine keeps it: UTC without saying so."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
 def low(number: int, per_decade: int) -> float:
     """The lower bound of a log-spaced bin."""
     return float(10.0 ** (number / per_decade))
@@ -140,26 +164,37 @@ def _clean(text: str) -> str:
 
 
 def _fit(term: Term, value: Scalar) -> Any:
-    """The value as the column's type. Raises ValidationError when it cannot be one."""
+    """The value as the column's type; text, as a link has it, is read as one. Raises ValidationError when it
+    cannot be one."""
     try:
         if term.kind == "text":
             return _clean(value) if isinstance(value, str) else _said(value)
-        if term.kind == "bool" and isinstance(value, bool):
-            return value
+        if term.kind == "bool":
+            value = BOOLEANS.get(value.lower()) if isinstance(value, str) else value
+            if isinstance(value, bool):
+                return value
         if term.kind == "time" and isinstance(value, str):
             moment = datetime.fromisoformat(value)
             return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            if term.kind == "bin" and value > 0:
-                return round(math.log10(value) * term.log)
-            if term.kind == "number":
-                return float(value)
+        if term.kind in ("number", "bin"):
+            number = _number(value)
+            if number is not None and (term.kind == "number" or number > 0):
+                return number if term.kind == "number" else round(math.log10(number) * term.log)
     except (ValueError, OverflowError):
         pass
     expected = {"bool": "true or false", "time": "an RFC 3339 time", "bin": "a bin's lower bound"}.get(
         term.kind, "a number"
     )
     raise ValidationError(f"filter on {term.name!r}: expected {expected}, got {str(value)[:60]!r}")
+
+
+def _number(value: Scalar) -> int | float | None:
+    """A whole number as it is, for a double holds only 53 bits of it; None for what is no number."""
+    if isinstance(value, str):
+        value = int(value) if WHOLE.fullmatch(value) else float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value if isinstance(value, int) and abs(value) < INT64 else float(value)
 
 
 def _said(value: Scalar) -> str:

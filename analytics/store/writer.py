@@ -25,10 +25,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from analytics.errors import Internal, Overloaded, PlumblineError, StorageFull
-from analytics.events import COLUMNS, SCHEMA
+from analytics.errors import Conflict, Internal, Overloaded, PlumblineError, StorageFull
 from analytics.store.base import Ack
-from analytics.store.ids import Hashes, SeenIds
+from analytics.store.columns import Columns, add_sql, columns_of, create_sql, missing, of_schema, table_of
+from analytics.store.ids import SeenIds
+from analytics.store.parts import Append, Drop, Part, joined
 
 log = logging.getLogger(__name__)
 
@@ -37,35 +38,6 @@ QUOTED = re.compile(r"""(["']).*?\1""")
 CHECKPOINT_AGAIN_S = 10.0  # after one that failed
 REOPEN_AGAIN_S = 0.5
 QUIET_S = 0.002  # a batch is closed early when nothing joined it for so long
-SQL_TYPES = {
-    "timestamp[us]": "TIMESTAMP",
-    "string": "VARCHAR",
-    "double": "DOUBLE",
-    "int64": "BIGINT",
-    "bool": "BOOLEAN",
-}
-
-
-class Append:
-    """One caller's rows on their way, and the promise to acknowledge them."""
-
-    def __init__(self, dataset: str, table: pa.Table, future: asyncio.Future[Ack]) -> None:
-        self.dataset = dataset
-        self.table = table
-        self.future = future
-        self.accepted = 0
-        self.since = time.monotonic()
-
-
-class Part:
-    """Admitted rows of one dataset, new ids only. Parts are numbered in the order of their commit."""
-
-    def __init__(self, seq: int, table: pa.Table, hashes: Hashes, appends: list[Append]) -> None:
-        self.seq = seq
-        self.dataset = appends[0].dataset
-        self.table = table
-        self.hashes = hashes
-        self.appends = appends
 
 
 class Writer:
@@ -95,10 +67,12 @@ class Writer:
         self._changed = threading.Condition()
         self._incoming: list[Append] = []
         self._tail: list[Part] = []
+        self._drops: list[Drop] = []
         self._seen: dict[str, SeenIds] = {}
         self._stopping = False
         self._admitted_all = False
         self.rows: dict[str, int] = {}  # committed rows per table that exists
+        self._columns: dict[str, Columns] = {}  # of each table that exists
         self.queued = 0
         self.commits = 0
         self.last_commit_ms = 0.0
@@ -116,8 +90,7 @@ class Writer:
             thread.start()
 
     def _learn(self) -> None:
-        names = "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'pl_data'"
-        for (name,) in self._connection.execute(names).fetchall():
+        for name, columns in columns_of(self._connection).items():
             ids = f'SELECT hash(event_id) AS h FROM pl_data."{name}" WHERE event_id IS NOT NULL'
             seen = SeenIds(self._connection.execute(ids).fetchnumpy()["h"])
             rows = self._one(f'SELECT count(*) FROM pl_data."{name}"')
@@ -125,13 +98,12 @@ class Writer:
                 for part in self._tail:
                     if part.dataset == name:
                         seen.add(part.hashes)
-                self._seen[name], self.rows[name] = seen, rows
+                self._seen[name], self.rows[name], self._columns[name] = seen, rows, columns
 
     def append(self, dataset: str, table: pa.Table) -> asyncio.Future[Ack]:
         """Queue rows; the future is done when they are committed. Raises Overloaded."""
         with self._changed:
-            if self._stopping:
-                raise Overloaded("the store is closing", hint="send the same events again in a moment")
+            self._check_open()
             if self.queued and self.queued + table.num_rows > self._queue_rows:
                 raise Overloaded(
                     f"the write queue is full: {self.queued:,} of {self._queue_rows:,} rows wait",
@@ -143,10 +115,23 @@ class Writer:
             self._changed.notify_all()
         return waiting.future
 
-    def tail(self, dataset: str) -> tuple[list[Part], bool]:
-        """The rows that a snapshot taken later may lack, and whether the table exists."""
+    def drop(self, dataset: str) -> asyncio.Future[int]:
+        """Queue the end of a dataset; the future tells how many committed rows it had. Raises Overloaded."""
         with self._changed:
-            return [part for part in self._tail if part.dataset == dataset], dataset in self.rows
+            self._check_open()
+            drop = Drop(dataset, self._loop.create_future())
+            self._drops.append(drop)
+            self._changed.notify_all()
+        return drop.future
+
+    def _check_open(self) -> None:
+        if self._stopping:
+            raise Overloaded("the store is closing", hint="send the same events again in a moment")
+
+    def tail(self, dataset: str) -> tuple[list[Part], Columns | None]:
+        """The rows that a snapshot taken later may lack, and the columns of the table; None where there is none."""
+        with self._changed:
+            return [part for part in self._tail if part.dataset == dataset], self._columns.get(dataset)
 
     def waited_s(self) -> float:
         """Age of the oldest rows that are not committed yet."""
@@ -182,7 +167,7 @@ class Writer:
                         self._settle(appends, error)
 
     def _admit_dataset(self, hasher: duckdb.DuckDBPyConnection, dataset: str, appends: list[Append]) -> None:
-        table = pa.concat_tables([append.table for append in appends])
+        table = joined([append.table for append in appends])
         ids = table["event_id"]
         hasher.register("ids", pa.table({"id": ids}))
         hashes = hasher.execute("SELECT hash(id) AS h FROM ids").fetchnumpy()["h"]
@@ -204,6 +189,9 @@ class Writer:
     def _write(self) -> None:
         """Thread: commit the tail from its front, in batches; checkpoint between them."""
         while batch := self._next_batch():
+            if isinstance(batch, Drop):
+                self._forget(batch)
+                continue
             started = time.perf_counter()
             try:
                 tables = self._commit(batch)
@@ -221,10 +209,12 @@ class Writer:
                 self._checkpoint()
         self._checkpoint()
 
-    def _next_batch(self) -> list[Part]:
-        """The parts of the next transaction; empty when all is written and the store closes."""
+    def _next_batch(self) -> list[Part] | Drop:
+        """The parts of the next transaction, or a dataset to drop; empty when all is written and the store closes."""
         with self._changed:
-            self._changed.wait_for(lambda: self._tail or self._admitted_all)
+            self._changed.wait_for(lambda: self._tail or self._drops or self._admitted_all)
+            if self._drops:
+                return self._drops.pop(0)
             closes_at = time.monotonic() + self._batch_s
             while sum(part.table.num_rows for part in self._tail) < self._batch_rows and not self._stopping:
                 left = min(closes_at - time.monotonic(), QUIET_S)
@@ -241,20 +231,55 @@ class Writer:
     def _commit(self, batch: list[Part]) -> dict[str, pa.Table]:
         """One transaction for all parts; returns the new rows per dataset."""
         tables = {
-            dataset: pa.concat_tables([part.table for part in batch if part.dataset == dataset])
+            dataset: joined([part.table for part in batch if part.dataset == dataset])
             for dataset in dict.fromkeys(part.dataset for part in batch)
         }
         with self._transaction():
             for dataset, table in tables.items():
-                if dataset not in self.rows:
-                    self._connection.execute(create(dataset))
+                self._shape(dataset, table.schema)
                 if table.num_rows:
                     self._connection.register("batch", table)
-                    self._connection.execute(f'INSERT INTO pl_data."{dataset}" BY NAME SELECT * FROM batch')
+                    self._connection.execute(f"INSERT INTO {table_of(dataset)} BY NAME SELECT * FROM batch")
             self._connection.execute("UPDATE pl_about.commits SET seq = ?", [batch[-1].seq])
             if self._before_commit:
                 self._before_commit()
         return tables
+
+    def _shape(self, dataset: str, schema: pa.Schema) -> None:
+        """Inside a transaction: make the table, or add the columns that were declared since."""
+        columns = self._columns.get(dataset)
+        if columns is None:
+            self._connection.execute(create_sql(dataset, schema))
+            return
+        for field in missing(columns, schema):
+            self._connection.execute(add_sql(dataset, field))
+
+    def _forget(self, drop: Drop) -> None:
+        """Drop a dataset. Rows that were on their way to it are refused; later ones begin it anew."""
+        name = drop.dataset
+        with self._changed:
+            gone = [part for part in self._tail if part.dataset == name]
+            self._tail = [part for part in self._tail if part.dataset != name]
+            rows = self.rows.pop(name, 0)
+            self._columns.pop(name, None)
+            self._seen.pop(name, None)
+        waiting = [append for part in gone for append in part.appends]
+        try:
+            with self._transaction():
+                self._connection.execute(f"DROP TABLE IF EXISTS {table_of(name)}")
+        except Exception as error:  # the thread must live on; the caller learns of it
+            refusal = _refusal(error)
+            self._settle(waiting, error)
+            self._call(lambda: drop.end(refusal))
+            if isinstance(error, duckdb.FatalException):
+                self._recover()
+            else:
+                self._learn()
+            return
+        if name in self._trimmed_at:
+            self._trimmed_at[name] = 0
+        self._settle(waiting, Conflict(f"the dataset {name!r} was dropped while these rows were on their way"))
+        self._call(lambda: drop.end(rows))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -274,6 +299,8 @@ class Writer:
         acks: list[tuple[Append, Ack]] = []
         with self._changed:
             del self._tail[: len(batch)]
+            for dataset, table in tables.items():
+                self._columns[dataset] = {**self._columns.get(dataset, {}), **of_schema(table.schema)}
             for part in batch:
                 cursor = self.rows[part.dataset] = self.rows.get(part.dataset, 0) + part.table.num_rows
                 for append in part.appends:
@@ -347,7 +374,7 @@ class Writer:
         for dataset, span in self._keep.items():
             if self.rows.get(dataset, 0) < self._trimmed_at[dataset] + TRIM_ROWS:
                 continue
-            table = f'pl_data."{dataset}"'
+            table = table_of(dataset)
             oldest = f"(SELECT max(time) FROM {table}) - INTERVAL {int(span.total_seconds())} SECOND"
             with contextlib.suppress(duckdb.Error):  # tried again after the next commit
                 gone = self._one(f"DELETE FROM {table} WHERE time < {oldest}")
@@ -364,16 +391,6 @@ class Writer:
             return path.stat().st_size
         except FileNotFoundError:
             return 0
-
-
-def create(dataset: str) -> str:
-    """The table of a dataset; names are validated before they come here."""
-    columns = ", ".join(f'"{c.name}" {SQL_TYPES[str(c.type)]}' for c in COLUMNS)
-    return f'CREATE TABLE IF NOT EXISTS pl_data."{dataset}" ({columns})'
-
-
-def empty() -> pa.Table:
-    return SCHEMA.empty_table()
 
 
 def _refusal(error: Exception) -> Exception:

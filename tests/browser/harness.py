@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import panel as pn
 from tornado.ioloop import PeriodicCallback
 from tornado.web import RequestHandler
@@ -32,6 +33,7 @@ from dashboard import login
 from dashboard.assets import Assets
 from dashboard.login import Auth
 from dashboard.pages import Site
+from tests.browser.answers import ANSWERS
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "<img src=x onerror=alert(1)>"
@@ -91,7 +93,8 @@ class Fleet:
     sockets: set[Feed] = field(default_factory=set)
 
     def analytics(self, request: dict[str, Any]) -> dict[str, Any]:
-        now = time.time()
+        known_at = request.get("as_of")
+        now = datetime.fromisoformat(known_at).timestamp() if known_at else time.time()
         window = request.get("window", "now-1h")
         window = window if isinstance(window, str) else window["from"]
         span, grain = SPANS.get(window, (3600, 30))
@@ -100,6 +103,8 @@ class Fleet:
         label = LABELS.get(window, "1 hour")
         return {
             "board": board.name,
+            "dataset": "events",
+            "as_of": int(now * 1000) if known_at else None,
             "title": board.title,
             "description": board.description,
             "file": "agents.yaml",
@@ -379,6 +384,8 @@ class Feed(WebSocketHandler):
         message = json.loads(raw)
         if message["type"] == "ping" and self.fleet.mode != "silent":
             self.say({"type": "pong", "at": int(time.time() * 1000)})
+        elif message["type"] in ANSWERS:
+            self.say({"type": "analytics_update", "id": message["id"], "analytics": ANSWERS[message["type"]](message)})
         elif message["type"] == "unsubscribe":
             self.standing = None
         elif message["type"] == "subscribe":
@@ -470,6 +477,17 @@ class Session(RequestHandler):
         self.set_status(204 if self.auth.principal(self.request) else 401)
 
 
+class Dimensions(RequestHandler):
+    """GET /api/dimensions."""
+
+    def initialize(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "application/json")
+        self.write(msgspec.json.encode([*self.fleet.workspace.dimensions.values()]))
+
+
 def serve(port: int = 0, tick_s: float = 1.0) -> tuple[Any, Fleet, str, Callable[[], None]]:
     """A started server in the running loop: (server, its fleet, a key to sign in with, stop)."""
     files = sorted((ROOT / "assets/workspaces").glob("*.yaml"))
@@ -490,6 +508,7 @@ def serve(port: int = 0, tick_s: float = 1.0) -> tuple[Any, Fleet, str, Callable
             *site.routes(),
             *login.routes(auth, assets),
             (r"/api/session", Session, {"auth": auth}),
+            (r"/api/dimensions", Dimensions, {"fleet": fleet}),
             (r"/api/analytics/ws", Feed, {"fleet": fleet, "auth": auth}),
             (r"/mock/(\w+)", Mood, {"fleet": fleet}),
         ],

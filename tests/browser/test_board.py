@@ -104,7 +104,8 @@ def test_a_hostile_name_is_text_everywhere(page: Page, mock: Mock) -> None:
     for place in (".tip", "[data-tile=duration] .legend", "[data-tile=changed]", "[data-tile=latest]"):
         expect(page.locator(place)).to_contain_text(EVIL)
     page.click("[data-control=filter]")
-    page.get_by_role("menuitemcheckbox", name=EVIL).click()
+    page.get_by_role("option", name="Domain").click()
+    page.get_by_role("option", name=EVIL).click()
     page.keyboard.press("Escape")
     expect(page.locator(".chip")).to_contain_text(EVIL)
     assert page.locator("img").count() == 0
@@ -251,11 +252,17 @@ def test_a_board_stands_in_a_shadow_root_too_and_takes_no_room_of_the_page(page:
     page.wait_for_selector(DRAWN)
     page.evaluate(
         """async () => {
-          const model = new EventTarget()
-          const { specs, feed_url } = JSON.parse(document.getElementById("page").textContent)
+          const { specs } = JSON.parse(document.getElementById("page").textContent)
           const board = document.querySelector('link[href$="/board.js"]').href
           const { adopt } = await import(board.replace("board.js", "component.js"))
-          Object.assign(model, { scope: { window: "now-5m" }, spec_url: specs.light, feed_url, on() {} })
+          const spec = await (await fetch(specs.light)).json()
+          const style_text = await (await fetch(board.replace("board.js", "app.css"))).text()
+          const { view } = document.querySelector(".tile").tile
+          const tiles = Object.fromEntries([...view.tiles].map(([id, { head, columns }]) => [id, { head, columns }]))
+          const sent = window.sent = []
+          const model = { scope: { window: "now-5m" }, spec, style_text, font: "",
+            send_msg: (message) => sent.push(message),
+            on: (name, heard) => { if (name === "msg:custom") heard({ type: "analytics_update", analytics: { ...view.board, tiles } }) } }
           const host = document.body.appendChild(document.createElement("div"))
           host.id = "embed"
           const page = Plumbline.page
@@ -267,3 +274,12 @@ def test_a_board_stands_in_a_shadow_root_too_and_takes_no_room_of_the_page(page:
     page.locator("#embed [data-tile=duration] .figure[data-drawn]").wait_for()
     expect(page.locator("#embed [data-tile=flows] .value")).to_contain_text("/min")
     assert page.locator("#embed .tile").first.evaluate("e => getComputedStyle(e).borderRadius") == "10px"
+    chart = page.locator("#embed [data-tile=duration] .figure")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 200, box["y"] + 90)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, box["y"] + 90, steps=3)
+    page.mouse.up()
+    assert page.evaluate("sent.find((m) => m.type === 'brushed').tile") == "duration"

@@ -124,7 +124,7 @@ def test_a_range_and_a_domain_are_kept_in_the_url(server: Running, visitor: Visi
     expect(page.locator(LATEST)).to_contain_text("inside")
     expect(page.locator(LATEST)).not_to_contain_text("outside")
     expect(page.locator("[data-control=range]")).to_contain_text("15 minutes")
-    page.get_by_role("button", name="Remove").or_(page.locator(".chip button")).first.click()
+    page.get_by_role("button", name="Remove the filter domain").click()
     expect(page.locator(LATEST)).to_contain_text("outside")
     assert "domain" not in page.url
     page.go_back()

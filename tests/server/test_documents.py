@@ -20,6 +20,7 @@ from tests.server.test_pages import ask, signed_in
 
 DOCUMENTS = ("openapi", "asyncapi")
 SOCKET = [message for message in messages.V1 if message is not messages.Unsubscribe]
+THE_FLOW = {"flow_id": EXAMPLES["flow"]["flow_id"]}  # that the examples speak of
 PLAIN_GETS = [
     route
     for route in ROUTES
@@ -56,7 +57,7 @@ async def test_asyncapi_names_the_host_it_was_asked_under(served: Served) -> Non
 async def test_every_example_of_a_question_is_answered_over_http(
     served: Served, message: type[messages.Message]
 ) -> None:
-    await served.ingest([flow(ago_s=i) for i in range(1, 20)])
+    await served.ingest([flow(ago_s=i) for i in range(1, 20)] + [flow(**THE_FLOW)])
     status, body = await served.post("/api/analytics", EXAMPLES[messages.tag(message)])
     assert (status, body["type"]) == (200, "analytics_update")
 
@@ -66,6 +67,7 @@ async def test_every_example_of_a_request_is_answered_on_the_socket(
     served: Served, message: type[messages.Message]
 ) -> None:
     example = EXAMPLES[messages.tag(message)]
+    await served.ingest([flow(**THE_FLOW)])
     key = {"X-API-Key": served.key}
     async with connect(served.socket_url, additional_headers=key, subprotocols=[Subprotocol("analytics.v1")]) as socket:
         assert json.loads(await socket.recv())["type"] == "welcome"
@@ -111,6 +113,7 @@ def fields(value: Any) -> set[str]:
 @pytest.mark.parametrize("route", [r for r in ROUTES if r.method == "POST"], ids=lambda route: route.path)
 async def test_every_example_of_a_body_is_taken(served: Served, route: Route) -> None:
     key, admin = served.app.keys.create("admin", ["read", "ingest", "admin"])
+    await served.ingest([flow(**THE_FLOW)])
     path = route.path.replace("{dataset}", "events").replace("{id}", key.id)
     for body in route.takes:
         for example in body.examples.values():

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from analytics.agent import Answer
+from analytics.asking import Answer
 from analytics.errors import NotFound, Timeout
 from analytics.hub import CHUNK, RING, Hub
 from analytics.insights.confidence import Confidence
@@ -103,6 +103,22 @@ async def test_another_right_to_see_is_another_query(hub: Hub, asked: Asked) -> 
     await join(hub, allowed=(Filter(dim="domain", values=["support"]),))
     assert asked.times == 2
     assert hub.stats()["standing"] == 2
+
+
+async def test_boards_of_other_tiles_times_and_comparisons_are_other_queries(hub: Hub, asked: Asked) -> None:
+    one = [{"id": "a", "type": "kpi", "metric": "flows"}]
+    requests = [
+        BoardRequest(board="mine", tiles=one),
+        BoardRequest(board="mine", tiles=[{"id": "b", "type": "kpi", "metric": "flows"}]),
+        BoardRequest(board="mine", tiles=one, compare="week"),
+        BoardRequest(board="mine", tiles=one, as_of=datetime(2026, 1, 6, tzinfo=UTC)),
+    ]
+    for request in requests:
+        await hub.subscribe(request, (), "b", Reader())
+    assert asked.times == hub.stats()["standing"] == 4
+    turned = [{"metric": "flows", "type": "kpi", "id": "a"}]
+    await hub.subscribe(BoardRequest(board="mine", tiles=turned), (), "b", Reader())
+    assert asked.times == 4
 
 
 async def test_without_news_a_frame_is_only_a_heartbeat(hub: Hub, asked: Asked) -> None:

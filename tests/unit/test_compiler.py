@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics.errors import NotFound, TooLarge, ValidationError
-from analytics.query import Filter, Query, Result, Window
+from analytics.query import Filter, Mark, Query, Result, Window
 from analytics.store.dialect import DuckDB
 from analytics.store.duckdb import DuckDBStore
 from analytics.store.sql import compile
@@ -315,7 +316,7 @@ async def test_intervals(store: DuckDBStore) -> None:
         ({"metrics": ["flows"], "filters": [Filter("agent", "in", [])]}, ValidationError, "at least one value"),
         ({"metrics": ["flows"], "filters": [Filter("duration_ms", "is", ["x"])]}, ValidationError, "expected a number"),
         ({"metrics": ["flows"], "filters": [Filter("agent", "is", ["\ud800"])]}, ValidationError, "not valid Unicode"),
-        ({"metrics": []}, ValidationError, "either metrics or select, got neither"),
+        ({"metrics": []}, ValidationError, "one of metrics, select or values, got none"),
         ({"select": ["password"]}, NotFound, "no column 'password'"),
         ({"select": ["time"], "dataset": "nope"}, NotFound, "no dataset 'nope'"),
     ],
@@ -384,3 +385,85 @@ async def test_groups_and_the_fold_add_up_to_the_whole(rows: list[Any], limit: i
         assert result.totals["rows"].value == sum(row[0] >= "12" for row in rows)
     finally:
         await store.close()
+
+
+# the same time then, values, pages
+
+
+async def test_a_metric_beside_itself_of_yesterday_and_last_week(store: DuckDBStore) -> None:
+    then = events("time kind", ("2026-01-05 12:30", "flow"), ("2026-01-05 13:00", "flow"), ("2025-12-30 12:10", "flow"),
+                  ("2026-01-02 12:30", "flow"))  # fmt: skip
+    then = then.set_column(2, "event_id", pa.array([f"then{i}" for i in range(4)]))
+    await store.append("events", then)
+    result = await ask(store, metrics=["flows"], grain="30m", compare="day")
+    assert (column(result, "flows"), column(result, "flows_previous")) == ([2, 2], [0, 1])
+    result = await store.query(Query(metrics=["flows", "p50"], window=HOUR, compare="week"), now=NOW)
+    assert (result.totals["flows"].value, result.totals["flows"].previous) == (4, 1)
+
+
+async def test_periods_that_overlap_count_a_row_in_both(store: DuckDBStore) -> None:
+    rows = events("time kind duration_ms", ("2026-01-04 12:30", "flow", 1.0), ("2026-01-05 12:30", "flow", 3.0))
+    window = Window("2026-01-05T00:00:00Z", "2026-01-07T00:00:00Z")
+    for grain in (None, "1d"):
+        result = await ask(store, rows, metrics=["flows", "p50"], window=window, compare="day", grain=grain)
+        assert (result.totals["flows"].value, result.totals["flows"].previous) == (1, 2)
+        assert (result.totals["p50"].value, result.totals["p50"].previous) == (3.0, 2.0)
+
+
+async def test_values_of_a_dimension(store: DuckDBStore) -> None:
+    result = await ask(store, values="agent", dataset="events", limit=2)
+    assert result.table.to_pydict() == {
+        "value": ["planner", "writer"],
+        "n": [2, 2],
+        "last": [at("12:06").replace(tzinfo=None), at("12:30").replace(tzinfo=None)],
+        "distinct": [3, 3],
+        "rows": [5, 5],
+    }
+    result = await store.query(Query(values="duration_bin", window=HOUR), now=NOW)
+    assert column(result, "value") == [100.0, 10.0]
+    result = await store.query(Query(values="agent", search="%", window=HOUR), now=NOW)
+    assert result.table.num_rows == 0
+
+
+async def test_rows_after_a_mark(store: DuckDBStore) -> None:
+    first = await ask(store, select=["event_id", "time"], limit=2)
+    assert column(first, "event_id") == ["e5", "e3"]
+    at_us = int(column(first, "time")[-1].replace(tzinfo=UTC).timestamp() * 1e6)
+    second = await store.query(Query(select=["event_id"], window=HOUR, after=Mark(at_us, "e3")), now=NOW)
+    assert column(second, "event_id") == ["e4", "e2", "e1"]
+
+
+METRICS = [
+    "flows",
+    "flow_rate",
+    "tokens",
+    "mean",
+    "fastest",
+    "slowest",
+    "reading",
+    "agents",
+    "p50",
+    "p90",
+    "cost_per_flow",
+]
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=st.sampled_from(METRICS), limit=st.sampled_from([None, 1, 2]), grain=st.sampled_from([None, "30m"]))
+async def test_every_metric_alone_says_what_it_says_among_others(
+    store: DuckDBStore, first: str, limit: int | None, grain: str | None
+) -> None:
+    """What adds up comes out of cells and what does not out of rows: together they are the same numbers."""
+    await store.append("events", SIX)
+    asked = Query(window=HOUR, group_by=["agent"], limit=limit, grain=grain, compare="previous")
+    every = await store.query(
+        msgspec.structs.replace(asked, metrics=[first, *(m for m in METRICS if m != first)]), now=NOW
+    )
+    alone = await store.query(msgspec.structs.replace(asked, metrics=[first]), now=NOW)
+
+    def said(result: Result) -> dict[Any, Any]:
+        columns = [column(result, c) for c in ("agent", *(["time"] if grain else []), first, f"{first}_previous")]
+        return {row[:-2]: row[-2:] for row in zip(*columns, strict=True)}
+
+    assert said(every) | said(alone) == said(every)
+    assert every.totals[first] == alone.totals[first]

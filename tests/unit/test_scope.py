@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics import window
 from analytics.errors import ValidationError
 from dashboard.scope import MAX_CHARS, MAX_FILTERS, MAX_VALUES, Scope
 
 DIMENSIONS = ("domain", "agent", "model")
+CASES: dict[str, Any] = json.loads(Path(__file__).with_name("scope_cases.json").read_text("utf-8"))
 
 
 def scope(query: str) -> tuple[Scope, list[str]]:
@@ -26,6 +33,34 @@ def test_an_address_becomes_a_scope_and_back() -> None:
         {"dim": "agent", "op": "is", "values": ["planner"]},
     ]
     assert found.to_query() == query
+
+
+@pytest.mark.parametrize("case", CASES["addresses"], ids=lambda c: c["query"] or "nothing")
+def test_an_address_reads_as_it_does_in_the_browser(case: dict[str, Any]) -> None:
+    """assets/scope.js is held to the same cases in tests/browser/test_scope_bar.py."""
+    query = parse_qs(case["query"], keep_blank_values=True)
+    found, messages = Scope.from_query(query, dimensions=DIMENSIONS, arguments=("flow",))
+    assert messages == []
+    assert [[f["dim"], f["op"], f["values"]] for f in found.filters] == case["filters"]
+    assert found.state() == Scope().state() | {"filters": found.filters} | case.get("state", {})
+    assert found.to_query() == case.get("written", case["query"])
+
+
+@pytest.mark.parametrize("case", CASES["windows"], ids=lambda c: f"{c['window']} in {c['tz']}")
+def test_a_window_means_what_the_browser_says_it_means(case: dict[str, Any]) -> None:
+    now = datetime.fromisoformat(CASES["now"])
+    if case["from"] is None:
+        with pytest.raises(ValidationError):
+            window.resolve(window.parse(case["window"], "now-1h", case["tz"]), now)
+        return
+    period = window.resolve(window.parse(case["window"], "now-1h", case["tz"]), now)
+    assert [period.start, period.end] == [datetime.fromisoformat(case["from"]), datetime.fromisoformat(case["to"])]
+
+
+def test_a_strange_mark_after_a_name_is_named() -> None:
+    found, messages = scope("agent~!=x")
+    assert found.filters == []
+    assert messages == ["agent~! in the address was not used: expected =, != or ~= after the name."]
 
 
 def test_defaults_leave_no_trace_in_the_address() -> None:
@@ -56,7 +91,8 @@ def test_floods_are_bounded() -> None:
 
 
 TEXT = st.text(max_size=40)
-NAMES = st.one_of(st.sampled_from(["window", "tz", "compare", "paused", "theme", *DIMENSIONS]), TEXT)
+MARKED = [name + mark for name in DIMENSIONS for mark in ("", "!", "~")]
+NAMES = st.one_of(st.sampled_from(["window", "tz", "compare", "paused", "theme", *MARKED]), TEXT)
 
 
 @given(st.dictionaries(NAMES, st.lists(TEXT, max_size=4), max_size=8))

@@ -104,3 +104,32 @@ def test_domains_are_remembered_and_bounded() -> None:
     for i in range(300):
         sources.observe("events", rows(START, domain=f"d{i}"), START)
     assert len(sources.domains()) == 200
+
+
+def test_senders_are_told_one_by_one_the_late_ones_first() -> None:
+    sources = Sources()
+    steady(sources, minutes=10, every_s=10, source="silent")
+    last = steady(sources, minutes=10, every_s=10, source="busy")
+    now = last + timedelta(minutes=5)
+    sources.observe("events", rows(now, now, source="busy", kind="tool"), now)
+    silent, busy = sources.senders(now)
+    assert (silent.source, silent.late, silent.age_s, silent.usual_s) == ("silent", True, 300.0, 11.0)
+    assert (busy.source, busy.late, busy.events_per_min, busy.kinds) == ("busy", False, 2.0, ["flow", "tool"])
+    assert sources.senders(now, dataset="other") == []
+
+
+def test_what_was_refused_is_told_by_reason_within_a_time() -> None:
+    sources = Sources()
+    for seconds, count, reason in ((0, 9, "too_large"), (60, 1, "negative"), (70, 2, "bad_time"), (80, 2, "negative")):
+        moment = START + timedelta(seconds=seconds)
+        sources.dropped(count, moment, reason=reason, example=f"at {seconds}")
+    lost = sources.lost(START + timedelta(seconds=30), START + timedelta(seconds=90))
+    assert [(x.reason, x.count, x.example) for x in lost] == [("negative", 3, "at 80"), ("bad_time", 2, "at 70")]
+
+
+def test_rows_of_a_file_have_neither_kind_nor_domain() -> None:
+    sources = Sources()
+    plain = rows(START, source="trips.csv").select(["time", "source"])
+    sources.observe("trips", plain, START)
+    (sender,) = sources.senders(START, dataset="trips")
+    assert (sender.source, sender.kinds) == ("trips.csv", [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from analytics.errors import ValidationError
 from analytics.query import Period, Window
-from analytics.window import auto_grain, buckets, describe, parse, previous, resolve
+from analytics.window import auto_grain, buckets, compared, compared_edges, describe, parse, previous, resolve
 from tests.small import at
 
 NOW = at("14:07:23")
@@ -202,3 +203,53 @@ def test_any_window_is_covered_by_its_buckets_and_never_overlaps_the_one_before(
 def test_any_text_is_a_window_or_a_clear_refusal(text: str) -> None:
     with contextlib.suppress(ValidationError):
         assert parse(text, "now-1h").end == "now"
+
+
+# compared with the same time then
+
+
+def beside(start: str, end: str, compare: str, tz: str = BERLIN, grain: str = "1h") -> tuple[list[str], list[str]]:
+    """Local hours of the edges now, and of those that stand beside them."""
+    window = Window(start, end, tz)
+    period = resolve(window, NOW)
+    then = compared(period, window, compare)
+    edges = buckets(period, grain, tz)
+    both = (edges, compared_edges(edges, period, then, grain, window, compare))
+    zone = ZoneInfo(tz)
+    now, before = ([e.astimezone(zone).strftime("%d %H:%M") for e in each] for each in both)
+    return now, before
+
+
+def test_the_same_time_then_is_that_of_the_clock_on_the_wall() -> None:
+    window = Window("2026-03-29T12:00:00", "2026-03-29T13:00:00", BERLIN)  # the day the clocks went forward
+    period = resolve(window, NOW)
+    assert said(period) == ("03-29 10:00:00", "03-29 11:00:00")
+    assert said(compared(period, window, "day")) == ("03-28 11:00:00", "03-28 12:00:00")
+    assert said(compared(period, window, "week")) == ("03-22 11:00:00", "03-22 12:00:00")
+    assert compared(period, window, "previous") == previous(period, window)
+
+
+def test_buckets_stand_beside_those_of_the_same_hour() -> None:
+    now, before = beside("2026-01-06T08:00:00", "2026-01-06T11:00:00", "week")
+    assert now == ["06 08:00", "06 09:00", "06 10:00", "06 11:00"]
+    assert before == ["30 08:00", "30 09:00", "30 10:00", "30 11:00"]
+    now, before = beside("2026-01-05", "2026-01-06", "day", grain="1d")
+    assert (now, before) == (["05 00:00", "06 00:00", "07 00:00"], ["04 00:00", "05 00:00", "06 00:00"])
+
+
+def test_an_hour_that_the_clock_skips_or_repeats_keeps_the_buckets_in_order() -> None:
+    now, before = beside("2026-03-29T00:00:00", "2026-03-29T05:00:00", "day")
+    assert now == ["29 00:00", "29 01:00", "29 03:00", "29 04:00", "29 05:00"]
+    assert before == ["28 00:00", "28 01:00", "28 03:00", "28 04:00", "28 05:00"]
+    now, before = beside("2026-10-25T00:00:00", "2026-10-25T04:00:00", "day", grain="30m")
+    assert now[4:9] == ["25 02:00", "25 02:30", "25 02:00", "25 02:30", "25 03:00"]
+    assert before[4:9] == ["24 02:00", "24 02:30", "24 02:30", "24 02:30", "24 03:00"]
+    now, before = beside("2026-03-30T02:00:00", "2026-03-30T03:00:00", "day", grain="30m")
+    assert before == sorted(before)  # on the day before there was no such hour
+
+
+@pytest.mark.parametrize(
+    ("compare", "label"), [("day", "same time yesterday"), ("week", "same time last week"), (None, "previous hour")]
+)
+def test_what_it_is_compared_with_has_a_name(compare: str | None, label: str) -> None:
+    assert describe(Window("now-1h"), compare) == ("Last 1 hour", label)

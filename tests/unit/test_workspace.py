@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from analytics.workspace import WorkspaceError, Workspaces, load
+from analytics.errors import NotFound
+from analytics.events import SCHEMA
+from analytics.workspace import Dataset, WorkspaceError, load, schema
+from analytics.workspace_live import Workspaces
 
 BUILT_IN = sorted((Path(__file__).parents[2] / "assets" / "workspaces").glob("*.yaml"))
 
@@ -316,3 +319,297 @@ def test_a_touched_file_with_the_same_content_is_no_change(tmp_path: Path) -> No
 def test_a_bad_file_at_the_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError):
         Workspaces([written(tmp_path, "metrics: 3")])
+
+
+FLIGHTS = """\
+namespace: flights
+datasets:
+  flights:
+    time: left
+    columns:
+      left: time
+      carrier: text
+      dep delay: {type: number, title: Delay}
+      "on time": boolean
+dimensions:
+  carrier: {column: carrier}
+  late: {column: dep delay, log: 4}
+metrics:
+  rows: {count: {}}
+  delay: {avg: dep delay, where: {carrier: [AA, null], "on time": true}}
+  share: {ratio: [delay, rows]}
+boards:
+  flights:
+    tiles:
+      - {id: rows, type: bars, metric: rows, by: carrier, where: {carrier: AA}}
+      - {id: sizes, type: heatmap, metric: rows, by: late}
+      - {id: top, type: table, metrics: [share], by: [carrier], spark: rows}
+      - {id: latest, type: latest, columns: [time, dep delay]}
+"""
+
+
+def test_a_namespace_names_what_its_file_declares(tmp_path: Path) -> None:
+    workspace = load([written(tmp_path, SMALL), written(tmp_path, FLIGHTS, "flights.yaml")])
+    assert list(workspace.metrics) == ["flows", "spend", "flights.rows", "flights.delay", "flights.share"]
+    assert list(workspace.dimensions) == ["agent", "size", "flights.carrier", "flights.late"]
+    assert workspace.metrics["flights.share"].numerator == "flights.delay"
+    assert workspace.metrics["flights.delay"].where == {"flights.carrier": ["AA", None], "on time": True}
+    rows, _, top, latest = workspace.boards["flights"].tiles
+    assert (rows.metrics, rows.by, rows.where) == (("flights.rows",), ("flights.carrier",), {"flights.carrier": "AA"})
+    assert top.spark == "flights.rows"
+    everything = [*workspace.metrics.values(), *workspace.dimensions.values(), rows, latest]
+    assert {thing.dataset for thing in everything[2:5] + everything[7:]} == {"flights"}
+    assert workspace.metrics["flights.rows"].title == "Rows"
+
+
+def test_names_of_a_namespace_come_first_and_others_are_still_known(tmp_path: Path) -> None:
+    mine = """\
+namespace: mine
+metrics:
+  flows: {count: {}}
+  part: {ratio: [flows, spend]}
+  theirs: {ratio: [other.flows, mine.flows]}
+"""
+    other = "namespace: other\nmetrics: {flows: {count: {}, where: {agent: x}}}"
+    workspace = load([written(tmp_path, text, f"{n}.yaml") for n, text in enumerate((SMALL, mine, other))])
+    part, theirs = workspace.metrics["mine.part"], workspace.metrics["mine.theirs"]
+    assert (part.numerator, part.denominator) == ("mine.flows", "spend")
+    assert (theirs.numerator, theirs.denominator) == ("other.flows", "mine.flows")
+
+
+def test_a_request_may_use_bare_names(tmp_path: Path) -> None:
+    more = "namespace: more\ndatasets: {more: {columns: {a: text}}}\nmetrics: {rows: {count: {}}, flows: {distinct: a}}"
+    texts = (SMALL, FLIGHTS, more)
+    workspace = load([written(tmp_path, text, f"{n}.yaml") for n, text in enumerate(texts)])
+    assert workspace.metric("rows", "flights").name == "flights.rows"
+    assert workspace.metric("flights.rows").name == "flights.rows"
+    assert workspace.metric("delay").name == "flights.delay", "only one has it"
+    assert workspace.metric("flows").name == "flows", "as it is written"
+    assert workspace.metric("flows", "more").name == "more.flows"
+    assert workspace.metric("spend", "more").name == "spend", "the dataset has none of this name"
+    with pytest.raises(NotFound, match="no metric 'rows'"):
+        workspace.metric("rows")
+    with pytest.raises(NotFound, match="no metric 'dely'; did you mean 'delay'?"):
+        workspace.metric("dely", "flights")
+
+
+def test_the_schema_of_a_dataset_has_its_own_columns_behind_those_of_every_row(tmp_path: Path) -> None:
+    dataset = load([written(tmp_path, FLIGHTS)]).datasets["flights"]
+    assert schema(dataset).names == [
+        "time",
+        "received",
+        "event_id",
+        "source",
+        "left",
+        "carrier",
+        "dep delay",
+        "on time",
+    ]
+    assert [str(kind) for kind in schema(dataset).types[4:]] == ["timestamp[us]", "string", "double", "bool"]
+    assert schema(Dataset(name="events")) == SCHEMA
+
+
+FLIGHT_MISTAKES = {
+    (
+        "dep delay: {type: number, title: Delay}",
+        "dep delay: {type: nmber}",
+    ): "8: dataset 'flights', column 'dep delay': "
+    "`type`: expected one of text, integer, number, boolean, time, got the text 'nmber'; did you mean 'number'?",
+    ("carrier: text", "carrier: {title: x}"): "7: dataset 'flights', column 'carrier': `type` is missing",
+    ("carrier: text", "Left: text"): "7: dataset 'flights', column 'Left': this name is 'left', and small and capital "
+    "letters count alike",
+    ("carrier: text", "Time: text"): "7: dataset 'flights', column 'Time': this name is the rows' own, and small and "
+    "capital letters count alike",
+    ("carrier: text", '"a\\nb": text'): "7: dataset 'flights', column 'a\\nb': a name is 1 to 120 characters, none of "
+    "them a control character",
+    (
+        "time: left",
+        "time: leftt",
+    ): "4: dataset 'flights': `time`: no column of the type time 'leftt'; did you mean 'left'?",
+    ("time: left", "time: carrier"): "4: dataset 'flights': `time`: no column of the type time 'carrier'; known: left, "
+    "time",
+    (
+        "datasets:\n  flights:",
+        "datasets:\n  Flights:",
+    ): "3: dataset 'Flights': a dataset is small letters, digits and _ (at most 63), a letter first",
+    ("avg: dep delay", "avg: dep_delay"): "15: metric 'delay': no column 'dep_delay'; did you mean 'dep delay'?",
+    (
+        "avg: dep delay",
+        "avg: carrier",
+    ): "15: metric 'delay': the column 'carrier' is not a number; numbers are dep delay",
+    ('"on time": true', '"on time": yes'): "15: metric 'delay': `where`: `on time`: expected true or false, got 'yes'",
+    ('"on time": true', "kind: flow"): "15: metric 'delay': `where`: no dimension 'kind'; known: carrier, carrier, dep "
+    "delay, event_id, late, left, on time, received, source, time",
+    ("ratio: [delay, rows]", "ratio: [dely, rows]"): "16: metric 'share': no metric 'dely'; did you mean 'delay'?",
+    ("{column: carrier}", "{attribute: carrier}"): "11: dimension 'carrier': the dataset 'flights' has columns, no "
+    "attributes",
+    ("{column: carrier}", "{column: agent}"): "11: dimension 'carrier': no column 'agent'; known: carrier, dep delay, "
+    "event_id, left, on time, received, source, time",
+    ("late: {column", "time: {column"): "12: dimension 'time': results use this name for a column of their own; choose "
+    "another",
+    ("columns: [time, dep delay]", "columns: [time, name]"): "23: board 'flights', tile 'latest': no column 'name'; "
+    "known: carrier, dep delay, event_id, left, on time, received, source, time",
+    (
+        "{id: rows, type: bars",
+        "{id: rows, dataset: events, type: bars",
+    ): "20: board 'flights', tile 'rows': its metrics are of the dataset flights",
+    ("spark: rows", "spark: agents"): "22: board 'flights', tile 'top': no metric 'agents'; known: delay, rows, share",
+    ("namespace: flights", "namespace: a b"): "1: a namespace is letters, digits and _, a letter first",
+}
+
+
+@pytest.mark.parametrize("change", FLIGHT_MISTAKES)
+def test_a_mistake_in_a_dataset_of_its_own_is_named_as_elsewhere(tmp_path: Path, change: tuple[str, str]) -> None:
+    assert change[0] in FLIGHTS
+    assert f"mine.yaml:{FLIGHT_MISTAKES[change]}" in problems(tmp_path, FLIGHTS.replace(*change, 1))
+
+
+def test_a_tile_keeps_to_one_dataset(tmp_path: Path) -> None:
+    mixed = """\
+boards:
+  mixed:
+    tiles:
+      - {id: a, type: table, metrics: [flows, flights.rows], by: [agent]}
+      - {id: b, type: bars, metric: flows, by: flights.carrier}
+"""
+    with pytest.raises(WorkspaceError) as caught:
+        load([written(tmp_path, text, f"{n}.yaml") for n, text in enumerate((SMALL, FLIGHTS, mixed))])
+    assert str(caught.value).splitlines() == [
+        "2.yaml:4: board 'mixed', tile 'a': the metrics of one tile share a dataset; these are of events, flights",
+        "2.yaml:5: board 'mixed', tile 'b': the dimension 'flights.carrier' is of the dataset 'flights', the metric of "
+        "'events'",
+    ]
+
+
+def test_the_columns_of_another_files_dataset_are_not_taken_away(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="dataset 'events': another file has this dataset with other columns"):
+        load([written(tmp_path, "datasets: {events: {columns: {a: text}}}")])
+
+
+class Folder:
+    """A built-in file and a folder that is followed."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.base = written(tmp_path, SMALL, "base.yaml")
+        self.path = tmp_path / "workspaces"
+        self.path.mkdir()
+
+    def write(self, name: str, text: str) -> Path:
+        return written(self.path, text, name)
+
+    def live(self) -> Workspaces:
+        return Workspaces([self.base], [self.path])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_files_of_a_folder_come_change_and_go(folder: Folder) -> None:
+    live = folder.live()
+    assert not live.reload_if_changed()
+    path = folder.write("flights.yaml", FLIGHTS)
+    folder.write("notes.txt", "no workspace")
+    folder.write(".half.yaml", "half: [")
+    assert live.reload_if_changed()
+    assert "flights.rows" in live.current.metrics
+    assert live.files == (folder.base, path)
+    folder.write("flights.yaml", FLIGHTS.replace("rows: {count: {}}", "rows: {count: {}, title: Flights}"))
+    assert live.reload_if_changed()
+    assert live.current.metrics["flights.rows"].title == "Flights"
+    path.unlink()
+    assert live.reload_if_changed()
+    assert "flights" not in live.current.boards
+    assert (live.version, live.error) == (4, None)
+
+
+def test_a_broken_file_of_a_folder_takes_nobody_down(folder: Folder) -> None:
+    folder.write("flights.yaml", FLIGHTS)
+    live = folder.live()
+    folder.write("bad.yaml", "metrics: {x: {sum: cost_us}}")
+    folder.write("more.yaml", "metrics: {more: {count: {}}}")
+    assert live.reload_if_changed()
+    assert {"flights.rows", "more"} <= live.current.metrics.keys()
+    assert shown(live) == "bad.yaml:1: metric 'x': no column 'cost_us'; did you mean 'cost_usd'?"
+
+    folder.write("flights.yaml", FLIGHTS.replace("avg: dep delay", "avg: delay"))
+    assert not live.reload_if_changed(), "it counts as it last was good"
+    assert "flights.delay" in live.current.metrics
+    assert (
+        str(shown(live)).splitlines()[1]
+        == "flights.yaml:15: metric 'delay': no column 'delay'; did you mean 'dep delay'?"
+    )
+
+    folder.write("bad.yaml", "metrics: {x: {sum: cost_usd}}")
+    folder.write("flights.yaml", FLIGHTS)
+    assert live.reload_if_changed()
+    assert shown(live) is None
+    assert "x" in live.current.metrics
+
+
+def test_a_broken_file_of_a_folder_is_no_reason_not_to_start(folder: Folder) -> None:
+    folder.write("bad.yaml", "metrics: 3")
+    folder.write("good.yaml", FLIGHTS)
+    live = folder.live()
+    assert live.error == "bad.yaml:1: metrics: expected a mapping of names to metrics, got the number 3"
+    assert "flights" in live.current.boards
+
+
+def test_a_file_that_breaks_another_one_gives_way(folder: Folder) -> None:
+    """The mistake shows in the built-in file, and the reason for it is what a later one declares."""
+    folder.write("a.yaml", FLIGHTS)
+    folder.write("b.yaml", "dimensions: {spend: {column: agent}}")
+    folder.write("c.yaml", "metrics: {more: {count: {}}}")
+    live = folder.live()
+    assert {"spend", "more", "flights.rows"} <= live.current.metrics.keys()
+    assert "spend" not in live.current.dimensions
+    assert live.error is not None
+    assert "a dimension has this name" in live.error
+
+
+def test_a_file_goes_with_what_it_needs(folder: Folder) -> None:
+    base = folder.write("base.yaml", FLIGHTS)
+    folder.write("on_top.yaml", "metrics: {half: {ratio: [flights.rows, flights.rows]}}")
+    live = folder.live()
+    assert "half" in live.current.metrics
+    base.unlink()
+    assert live.reload_if_changed()
+    assert "half" not in live.current.metrics
+    assert live.error == "on_top.yaml:1: metric 'half': no metric 'flights.rows'; known: flows, half, spend"
+
+
+def test_while_a_written_file_is_wrong_the_folder_is_still_followed(folder: Folder) -> None:
+    live = folder.live()
+    written(folder.base.parent, "metrics: 3", "base.yaml")
+    folder.write("flights.yaml", FLIGHTS)
+    assert live.reload_if_changed()
+    assert {"flows", "flights.rows"} <= live.current.metrics.keys()
+    assert str(live.error).startswith("base.yaml:1: metrics")
+
+
+def test_looking_costs_one_stat_of_each_when_nothing_happened(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write("flights.yaml", FLIGHTS)
+    for path in (folder.base, folder.path / "flights.yaml", folder.path):
+        os.utime(path, ns=(10**18, 10**18))
+    live = folder.live()
+    looked: list[Path] = []
+    stat = Path.stat
+
+    def counted(self: Path, **more: Any) -> os.stat_result:
+        looked.append(self)
+        return stat(self, **more)
+
+    monkeypatch.setattr(Path, "stat", counted)
+    monkeypatch.setattr(Path, "glob", None)
+    assert not live.reload_if_changed()
+    assert sorted(looked) == sorted([folder.base, folder.path, folder.path / "flights.yaml"])
+
+
+def test_what_a_file_would_make_of_the_workspace_can_be_asked(folder: Folder) -> None:
+    live = folder.live()
+    path = folder.path / "flights.yaml"
+    assert "flights" in live.checked(path, FLIGHTS.encode()).boards
+    with pytest.raises(WorkspaceError, match=r"flights\.yaml:15"):
+        live.checked(path, FLIGHTS.replace("avg: dep delay", "avg: delay").encode())
+    assert "flights" not in live.current.boards

@@ -1,0 +1,220 @@
+"""What every answer shares: the context of a question, its numbers, and what may be said of them.
+
+No data is null with confidence 0, never a zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from analytics import window as windows
+from analytics.errors import ValidationError
+from analytics.insights import confidence as trusting
+from analytics.insights.confidence import Confidence
+from analytics.messages import Question
+from analytics.query import ROWS, Filter, Query, Result, Total
+from analytics.sources import Sources, Trust
+from analytics.store.base import Store
+from analytics.tiles import ms
+from analytics.workspace import Metric, Workspace
+
+LIVE_WITHIN = timedelta(minutes=2)
+THEN = Trust(
+    watermark=None, age_s=None, freshness=None, completeness=None, reporting=0, reason="nobody knows how it stood then"
+)
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """What a question got: ready for AnalyticsUpdate."""
+
+    analytics: dict[str, Any]
+    insights: list[dict[str, Any]] = []
+    confidence: Confidence = trusting.NOTHING
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What every step of one answer shares. With an `as_of` that is also its `now`."""
+
+    workspace: Workspace
+    now: datetime
+    base: Query  # window, filters, compare and as_of, no metrics yet
+    asked: tuple[Filter, ...] = ()  # the filters of the request; those of the base are the key's too
+    domains: tuple[str, ...] | None = None  # the only ones a key may know of
+
+    @property
+    def past(self) -> bool:
+        return self.base.as_of is not None
+
+
+class Asker:
+    """One store, one workspace and what is known of the senders. Holds no state of its own."""
+
+    def __init__(self, store: Store, workspace: Callable[[], Workspace], sources: Sources) -> None:
+        self._store = store
+        self.workspace = workspace
+        self.sources = sources
+
+    def context(self, request: Question, now: datetime, allowed: Sequence[Filter], default: str) -> Context:
+        """The context of a request; `allowed` are its key's own filters. Raises ValidationError."""
+        as_of = checked_as_of(getattr(request, "as_of", None), now)
+        asked = list(request.filters)
+        if request.domain is not None:
+            asked.append(Filter(dim="domain", values=[request.domain]))
+        return Context(
+            workspace=self.workspace(),
+            now=as_of or now,
+            base=Query(
+                window=windows.parse(request.window, default),
+                filters=[*allowed, *asked],
+                compare="previous",
+                as_of=as_of,
+            ),
+            asked=tuple(asked),
+            domains=next((tuple(str(v) for v in f.values) for f in allowed if f.dim == "domain"), None),
+        )
+
+    async def read(self, ctx: Context, query: Query) -> Result:
+        """Run a query that lists: rows or values."""
+        return await self._store.query(query, now=ctx.now)
+
+    async def run(self, ctx: Context, query: Query) -> Result:
+        """Run a query; a count of nothing stays a zero only where there is reason to believe it."""
+        counted = bool(query.metrics) and not query.group_by
+        asked = msgspec.structs.replace(query, metrics=[*query.metrics, ROWS]) if counted else query
+        result = await self._store.query(asked, now=ctx.now)
+        if counted:
+            result.rows = result.totals.pop(ROWS).n
+            result.table = result.table.drop_columns([c for c in result.table.column_names if c.startswith(ROWS)])
+            result.query = query
+        else:
+            result.rows = max((t.n for t in result.totals.values()), default=result.table.num_rows)
+        for name, total in result.totals.items():
+            if total.value == 0 and total.n == 0 and not self._grounded(ctx, result, name, total):
+                result.totals[name] = msgspec.structs.replace(total, value=None, half_width=None)
+                place = result.table.column_names.index(name)
+                unknown_all = pa.nulls(result.table.num_rows, result.table[name].type)
+                result.table = result.table.set_column(place, name, unknown_all)
+        return result
+
+    def _grounded(self, ctx: Context, result: Result, name: str, total: Total) -> bool:
+        """Whether a zero is a fact: events were there, and a stream that would have brought this kind."""
+        if total.n_previous:
+            return True
+        stored = ctx.workspace.datasets[metric_of(ctx, result, name).dataset].columns  # a file has no streams
+        if result.rows == 0 or stored or ctx.past:
+            return result.rows > 0
+        trust = self.trust(ctx, result, name)
+        return trust.reporting > 0 or bool(trust.late)
+
+    def trust(self, ctx: Context, result: Result, name: str | None = None) -> Trust:
+        """What the streams behind a metric say, or with None those of the whole dataset that was asked."""
+        metric = None if name is None else metric_of(ctx, result, name)
+        return self.trust_in(
+            ctx,
+            metric.dataset if metric else result.query.dataset or "events",
+            result.period.seconds,
+            kinds=_kinds(metric, ctx.workspace) if metric else None,
+            sources=_named_sources(ctx.base.filters),
+        )
+
+    def trust_in(self, ctx: Context, dataset: str, window_s: float, **which: frozenset[str] | None) -> Trust:
+        """What the streams of a dataset say, of these `kinds` and `sources`; of the past they say nothing."""
+        return THEN if ctx.past else self.sources.trust(ctx.now, dataset=dataset, window_s=window_s, **which)
+
+    def confidence(self, ctx: Context, result: Result, name: str, total: Total) -> Confidence:
+        """How far to trust one metric's total."""
+        if result.rows == 0:
+            return trusting.NOTHING
+        trust = self.trust(ctx, result, name)
+        return trusting.of(metric_of(ctx, result, name), total, trust, live=live(result, ctx.now))
+
+
+def checked_as_of(as_of: datetime | None, now: datetime) -> datetime | None:
+    """A moment of the past. Raises ValidationError."""
+    if as_of is None:
+        return None
+    if as_of.tzinfo is None:
+        raise ValidationError("as_of: expected a time with its offset, got one without", hint="end it in Z for UTC")
+    if as_of > now:
+        raise ValidationError(
+            f"as_of: expected a time up to now, {rfc3339(now)}; got {rfc3339(as_of)}", hint="leave it out to follow now"
+        )
+    return as_of.astimezone(UTC)
+
+
+def metric_of(ctx: Context, result: Result, name: str) -> Metric:
+    """The metric that a result calls by the name it was asked by."""
+    return ctx.workspace.metric(name, result.query.dataset)
+
+
+def live(result: Result, now: datetime) -> bool:
+    """Whether a window reaches up to now, so that its newest rows may still be on their way."""
+    return now - result.period.end < LIVE_WITHIN
+
+
+def executed(result: Result, tz: str) -> dict[str, Any]:
+    """The window as it was resolved, and whether its first and last buckets are whole."""
+    return {
+        "window": {
+            "from": rfc3339(result.period.start),
+            "to": rfc3339(result.period.end),
+            "tz": tz,
+            "grain": result.grain,
+            "grain_s": result.grain_s,
+        },
+        "partial": {"first": result.partial_first, "last": result.partial_last},
+    }
+
+
+def freshness(trust: Trust) -> dict[str, Any]:
+    """What an answer says of its watermark."""
+    return {
+        "watermark": rfc3339(trust.watermark) if trust.watermark else None,
+        "freshness_s": None if trust.age_s is None else round(trust.age_s, 3),
+        "completeness": None if trust.completeness is None else round(trust.completeness, 4),
+    }
+
+
+def plain(column: pa.ChunkedArray) -> list[Any]:
+    """A column's values for the wire: times as RFC 3339."""
+    if not pa.types.is_timestamp(column.type):
+        listed: list[Any] = column.to_pylist()
+        return listed
+    return [None if v is None else rfc3339(v.replace(tzinfo=UTC)) for v in column.to_pylist()]
+
+
+def times(result: Result, column: str) -> list[str]:
+    """The starts of buckets, RFC 3339."""
+    return [rfc3339(datetime.fromtimestamp((m or 0) / 1000, UTC)) for m in ms(result.table[column])]
+
+
+def ms_of(moment: datetime | None) -> int | None:
+    """Milliseconds since the epoch."""
+    return None if moment is None else int(moment.timestamp() * 1000)
+
+
+def rfc3339(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds, as the wire has it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _kinds(metric: Metric, workspace: Workspace) -> frozenset[str] | None:
+    """The kinds of event a metric is made of; None when it takes any."""
+    if metric.aggregate == "ratio" and metric.denominator:
+        return _kinds(workspace.metrics[metric.denominator], workspace)
+    kind = metric.where.get("kind")
+    if kind is None:
+        return None
+    return frozenset(kind if isinstance(kind, list | tuple) else [kind])
+
+
+def _named_sources(filters: Sequence[Filter]) -> frozenset[str] | None:
+    for f in filters:
+        if f.dim == "source" and f.op in ("is", "in"):
+            return frozenset(str(v) for v in f.values)
+    return None

@@ -1,0 +1,1 @@
+"""Answers as files: what is in a table, and how it is written."""

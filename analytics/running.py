@@ -1,0 +1,39 @@
+"""Which server serves a data directory: a small file in it, there as long as the server listens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+
+NAME = "server.json"
+
+
+def announce(data: Path, url: str) -> None:
+    """Say that this process serves the directory at `url`."""
+    path = data / NAME
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({"url": url, "pid": os.getpid()}, file)
+
+
+def withdraw(data: Path) -> None:
+    """Take it back, where it is still ours."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if json.loads((data / NAME).read_text())["pid"] == os.getpid():
+            (data / NAME).unlink()
+
+
+def server_of(data: Path) -> str | None:
+    """The address of the server that serves a directory; None where none does, whatever an old file says."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        said = json.loads((data / NAME).read_text())
+        url, pid = str(said["url"]), int(said["pid"])
+        if psutil.pid_exists(pid) and url.startswith(("http://", "https://")):
+            with urlopen(f"{url}/healthz", timeout=5) as reply:
+                return url if reply.status == 200 else None
+    return None

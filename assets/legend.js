@@ -1,0 +1,50 @@
+// The legend of a line tile, in its header: what wears which line; where the lines are values of a dimension, buttons
+// that filter by them.
+
+import { h, mark, svg } from "./dom.js"
+
+/** A line as it is drawn: its colour, and its dashes where colours alone could be mistaken. */
+export function swatch({ role, dash = [] }) {
+  return svg("svg.key", { viewBox: "0 0 16 4", "aria-hidden": "true" },
+    svg("path", { d: "M1 2h14", style: `stroke:var(--${role})`, "stroke-dasharray": dash.length ? dash.join(" ") : null }))
+}
+
+/** The name of a series as it is shown; null is the group of rows without a value. */
+export const named = (series) => series.other ? series.title || "other" : series.name === null ? "(none)" : series.title || String(series.name ?? "")
+
+/** What wears a line, by its number. */
+export const worn = (tile, i) => ({ role: tile.series[i], dash: tile.dashes?.[i] ?? [] })
+
+/** The filter a series stands for; null for a metric, and for what is left of all others. */
+export const filterOf = (series) => (series.dim && !series.other ? [series.dim, series.name] : null)
+
+export function legend(element, tile, head, columns, board) {
+  if (tile.type !== "line" || !head.series) return
+  const compared = head.series.some((_, i) => columns[`p${i}`]?.some((v) => v !== null)) && !head.series[0]?.dim
+  const pressed = head.series.map((s) => filterOf(s) !== null && board.filtered(...filterOf(s)))
+  const words = JSON.stringify([head.series.map((s) => [s.title, s.name]), compared && board.previous_label, pressed])
+  if (element.dataset.words === words) return
+  const focused = [...element.children].findIndex((child) => child === element.getRootNode().activeElement)
+  element.dataset.words = words
+  element.replaceChildren(
+    ...head.series.map((s, i) => entry(s, worn(tile, i), pressed[i], board)),
+    ...(compared ? [h("span.dim", {}, swatch({ role: "ghost", dash: [3, 3] }), board.previous_label)] : []))
+  element.children[focused]?.focus()
+  fit(element)
+}
+
+/** Give a legend that does not fit beside the title a line of its own. */
+export function fit(element) {
+  const header = element.parentElement
+  const title = header.querySelector("h2")
+  header.classList.remove("many")
+  header.classList.toggle("many", element.offsetHeight > 26 || title.scrollWidth > title.clientWidth)
+}
+
+function entry(series, wears, pressed, board) {
+  const name = named(series)
+  const filter = filterOf(series)
+  if (!filter) return h("span", { "data-tip": series.other ? `${name}\nAll groups that are not listed, together` : null }, swatch(wears), h("span.name", {}, name))
+  return h("button", { type: "button", "aria-pressed": String(pressed), "data-tip": `${name}\n${board.filterTip(...filter)}`,
+    click: () => board.toggle(...filter) }, swatch(wears), h("span.name", {}, name))
+}
