@@ -113,7 +113,7 @@ class Screens:
         boards: Callable[[], Collection[str]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._keys, self._now, self._boards, self._monotonic = keys, now, boards, monotonic
+        self._keys, self.now, self._boards, self._monotonic = keys, now, boards, monotonic
         self._db = Database(directory / "screens.db", SCHEMA)
         self._waiting: dict[str, Waiting] = {}  # by the secret that only the browser knows
         self._heard: dict[str, Heard] = {}
@@ -207,7 +207,7 @@ class Screens:
     def beat(self, screen_id: str, beat: Beat, address: str | None) -> tuple[bool, bool]:
         """Note a sign of life; whether to flash, and whether the cookie is due again."""
         heard = self._heard.setdefault(screen_id, Heard())
-        heard.beat, heard.at, heard.address = beat, self._now(), address
+        heard.beat, heard.at, heard.address = beat, self.now(), address
         now = self._monotonic()
         due = now - heard.cookie_at > 86_400
         if due:
@@ -223,7 +223,7 @@ class Screens:
         if len(picture) > PICTURE_BYTES or picture_kind(picture) is None:
             raise ValidationError(f"expected a PNG or JPEG of at most {PICTURE_BYTES:,} bytes")
         heard = self._heard.setdefault(screen_id, Heard())
-        heard.picture, heard.picture_at = picture, self._now()
+        heard.picture, heard.picture_at = picture, self.now()
 
     def close(self) -> None:
         self._db.close()

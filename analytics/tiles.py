@@ -69,6 +69,7 @@ def kpi(a: Answered) -> dict[str, Any]:
             "previous": total.previous,
             "change": change,
             "change_kind": kind,
+            "attention": attention(metric, total.value),
         },
         "columns": {"t": ms(result.table["time"])[skip:end], "v": values(result, metric.name)[skip:end]},
     }
@@ -285,6 +286,16 @@ def about(metric: Metric) -> dict[str, Any]:
         "title": metric.title or metric.name,
         "description": metric.description,
     }
+
+
+def attention(metric: Metric, value: float | None) -> str | None:
+    """`bad` or `warn` where a value has come to a bound of its metric, else None."""
+    bounds = metric.bounds
+    if bounds is None or value is None:
+        return None
+    sign = -1 if metric.good == "up" else 1
+    reached = [n for n, v in (("bad", bounds.bad), ("warn", bounds.warn)) if v is not None and sign * value >= sign * v]
+    return reached[0] if reached else None
 
 
 def trusted(a: Answered, names: list[str]) -> dict[str, Any]:

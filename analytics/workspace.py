@@ -75,6 +75,13 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = ""
 
 
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """From which value on a metric wants attention, on the side that `good` says is not; in the metric's own unit."""
+
+    warn: float | None = None
+    bad: float | None = None
+
+
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """A structured measure. `aggregate` is one of AGGREGATES; `column` what it runs over; for a
     ratio, `numerator` and `denominator` name two other metrics. `where` maps a dimension or
@@ -92,6 +99,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     per: Literal["second", "minute", "hour", "day"] | None = None
     unit: str = ""
     good: Good = "none"
+    bounds: Bounds | None = None
     title: str = ""
     description: str = ""
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from analytics import events
 from analytics.errors import PlumblineError, unknown
 from analytics.window import parse as parse_window
-from analytics.workspace import Board, Dataset, Dimension, Metric, Problem, Tile, schema
+from analytics.workspace import Board, Bounds, Dataset, Dimension, Metric, Problem, Tile, schema
 from analytics.yaml_lines import Node
 
 NUMERIC = ("sum", "avg", "min", "max", "last", "quantile")
@@ -110,6 +110,18 @@ def _metric(declared: Declared, metric: Metric) -> Iterator[Problem]:
         yield place.problem("both metrics of a ratio must come from one dataset", "ratio")
     if cycle := _cycle(declared, metric.name):
         yield place.problem(f"a ratio may not lead back to itself: {' -> '.join(cycle)}", "ratio")
+    if metric.bounds and (told := _bounds(metric.good, metric.bounds)):
+        yield place.problem(told, "bounds")
+
+
+def _bounds(good: str, bounds: Bounds) -> str | None:
+    """Why bounds mean nothing, or None where they do."""
+    if good == "none":
+        return "`bounds` need `good: up` or `good: down`, which says on which side of them it is bad"
+    if bounds.warn is None or bounds.bad is None:
+        return None
+    first, worse = ("above", bounds.warn < bounds.bad) if good == "up" else ("below", bounds.warn > bounds.bad)
+    return f"with `good: {good}`, `warn` is {first} `bad`" if worse else None
 
 
 def _cycle(declared: Declared, start: str) -> list[str] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 from analytics.errors import nearest
-from analytics.workspace import AGGREGATES, ARROW, PER_SECONDS, TILE_TYPES
+from analytics.workspace import AGGREGATES, ARROW, PER_SECONDS, TILE_TYPES, Bounds
 from analytics.yaml_lines import Node
 
 Check = Callable[[Node], Any]
@@ -55,6 +56,19 @@ def share(node: Node) -> float:
     if not isinstance(node.value, int | float) or isinstance(node.value, bool) or not 0 <= node.value <= 1:
         raise Wrong(f"expected a number from 0 to 1, got {shown(node)}")
     return float(node.value)
+
+
+def bounds(node: Node) -> Bounds:
+    """One or both of `warn` and `bad`."""
+    given = node.mapping
+    if not given or not given.keys() <= {"warn", "bad"}:
+        raise Wrong(f"expected {{warn: NUMBER, bad: NUMBER}} or one of them, got {shown(node)}")
+    found: dict[str, float] = {}
+    for name, item in given.items():
+        if not isinstance(item.value, int | float) or isinstance(item.value, bool) or not math.isfinite(item.value):
+            raise Wrong(f"`{name}`: expected a number, got {shown(item)}")
+        found[name] = float(item.value)
+    return Bounds(**found)
 
 
 def one_of(*words: str) -> Check:
@@ -113,7 +127,7 @@ FIELDS: dict[str, dict[str, Check]] = {
     "metric": ABOUT
     | MEASURES
     | {"dataset": text, "q": share, "where": where, "per": one_of(*PER_SECONDS), "unit": text}
-    | {"good": one_of("up", "down", "none")},
+    | {"good": one_of("up", "down", "none"), "bounds": bounds},
     "board": ABOUT | {"window": window, "empty": text, "tiles": lambda node: node},
     "tile": {"id": text, "type": one_of(*TILE_TYPES), "title": text, "subtitle": text, "note": text}
     | {"metric": text, "metrics": names, "by": names, "columns": names, "dataset": text, "where": where}

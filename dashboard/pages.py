@@ -48,8 +48,9 @@ SCRIPTS = ("bokeh.min.js", "bokeh-widgets.min.js", "bokeh-tables.min.js", "panel
 
 @dataclass(frozen=True)
 class Page:
-    """A page that shows data. `board` names a board of the workspace (ANY: the address says which one), or `view`
-    names a module of assets/views that draws the page, with its board if it has one; `arguments` are what it keeps in its address beside the scope.
+    """A page that shows data. `board` names a board of the workspace (ANY: the address says which one). `view` names a
+    module of assets/views that draws the page, with its board if it has one. `arguments` are what the page keeps in
+    its address beside the scope.
 
     place: where the navigation lists it, "first", under "more", or nowhere. `extra` is a template below the tiles.
     """

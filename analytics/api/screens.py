@@ -70,11 +70,12 @@ class ScreenShown(msgspec.Struct, kw_only=True):
 
 
 class Pulse(msgspec.Struct, kw_only=True):
-    """Answer to a sign of life: whether its plan or its program is another by now, and whether to flash."""
+    """Answer to a sign of life: whether its plan or its program is another by now, whether to flash, and the time."""
 
     revision: int
     version: str
     flash: bool
+    at: int
 
 
 class ScreensHandler(BodyHandler):
@@ -206,7 +207,9 @@ class BeatHandler(WallHandler):
         flash, due = self.screens.beat(self.screen.id, read(self.body, Beat), self.request.remote_ip)
         if due and (cookie := self.get_cookie(WALL_COOKIE)):
             set_cookie(self, cookie, self.secure)
-        self.send(msgspec.to_builtins(Pulse(revision=self.screen.revision, version=self.version(), flash=flash)))
+        now = int(self.screens.now().timestamp() * 1000)
+        pulse = Pulse(revision=self.screen.revision, version=self.version(), flash=flash, at=now)
+        self.send(msgspec.to_builtins(pulse))
 
 
 class ShowHandler(WallHandler):

@@ -23,25 +23,18 @@ RECORD_BYTES = 1 << 20
 
 def read_csv(stream: Stream, layout: Layout, file: str, rejects: Rejects) -> Iterator[Block]:
     """All records after the header."""
-    data = _data(read_lines(stream, layout.encoding, file, rejects), layout)
-    for records, lines in joined(data, layout, file, rejects):
-        kept = [i for i, record in enumerate(records) if record.strip(b" ")]
+    text, comment = read_lines(stream, layout.encoding, file, rejects), layout.comment.encode()
+    for records, lines in joined(text, layout, file, rejects):
+        header = int(np.searchsorted(lines, layout.header)) if layout.header in lines else -1
+        kept = [
+            i
+            for i, record in enumerate(records)
+            if record.strip(b" ") and i != header and not (comment and record.startswith(comment))
+        ]
         if len(kept) < len(records):
             records, lines = [records[i] for i in kept], lines[kept]
         if records and len(block := _parsed(records, lines, layout, file, rejects)):
             yield block
-
-
-def _data(blocks: Iterable[Lines], layout: Layout) -> Iterator[Lines]:
-    """Without the header and the comments: they become empty lines, which count and hold nothing."""
-    comment = layout.comment.encode()
-    for block in blocks:
-        at = layout.header - block.first
-        if 0 <= at < len(block.lines):
-            block.lines[at] = b""
-        if comment:
-            block.lines = [b"" if line.startswith(comment) else line for line in block.lines]
-        yield block
 
 
 def joined(

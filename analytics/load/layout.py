@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import csv
 import io
+import itertools
 import re
 from collections import Counter
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import msgspec
 
@@ -57,7 +60,7 @@ def sniffed(name: str, head: bytes, delimiter: str = "", header: bool | None = N
     start = text.lstrip()[:1]
     if start in ("{", "["):
         return Layout(format=_json_kind(text, start), encoding=encoding)
-    lines = text.splitlines()
+    lines = (text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n")).split("\n")
     if len(head) >= HEAD:
         if len(lines) == 1:
             raise ValidationError(
@@ -86,41 +89,45 @@ def _json_kind(text: str, start: str) -> Format:
 def _csv(name: str, lines: list[str], encoding: str, delimiter: str, header: bool | None) -> Layout:
     quote = "'" if sum(line.count("'") for line in lines) > 8 and not any('"' in line for line in lines) and any(
         line.startswith("'") for line in lines) else '"'  # fmt: skip
-    joined = "\n".join(lines)
-    escape = "\\" if joined.count(f"\\{quote}") > joined.count(quote * 2) else ""
-    comment = "#" if any(line.startswith("#") for line in lines) else ""
-    data = [line for line in lines if line.strip() and not (comment and line.startswith(comment))]
-    if not data:
-        raise ValidationError(f"{name} holds nothing but comments and empty lines", hint="check what wrote it")
+    filled = [line for line in lines if line.strip()]
+    data = [line for line in filled if not line.startswith("#")] or filled
     if delimiter:
         if len(delimiter) != 1 or delimiter in "\n\r\"'":
             raise ValidationError(f"--delimiter: expected one character, or tab; got {delimiter[:20]!r}")
     else:
-        delimiter = max(DELIMITERS, key=lambda each: _steady(data, each, quote, escape))
-    rows = _rows(data, delimiter, quote, escape)
-    width = _usual(rows)
+        delimiter = max(DELIMITERS, key=lambda each: _steady(data, each, quote))
+    escape = "" if _strict(data, delimiter, quote, "") or not _strict(data, delimiter, quote, "\\") else "\\"
+    every = _rows(filled, delimiter, quote, escape)
+    width = _usual(every)
+    # a row of the usual width that starts with # is a row, such as one of colours
+    comment = "#" if any(row[0].startswith("#") and len(row) != width for row in every) else ""
+    rows = [row for row in every if not (comment and row[0].startswith(comment))]
+    if not rows or (len(rows[0]) == 1 and all(row[0].startswith("#") for row in rows)):
+        raise ValidationError(f"{name} holds nothing but comments", hint="check what wrote it")
     plain = Layout(format="csv", encoding=encoding, delimiter=delimiter, quote=quote, escape=escape, comment=comment)
     if comment and (named := _named_in_comment(lines, comment, delimiter, width)):
         return msgspec.structs.replace(plain, fields=unique(named))
     first = next((i for i, row in enumerate(rows) if len(row) in (width, width - 1)), 0)
     if header is False or (header is None and not _is_header(rows[first], rows[first + 1 : first + FEW])):
         return msgspec.structs.replace(plain, fields=tuple(f"column_{i}" for i in range(1, width + 1)))
-    names = rows[first]
+    names = [rows[first][0].lstrip("#") if first == 0 else rows[first][0], *rows[first][1:]]
     if len(names) == width - 1:  # a delimiter after each row, or row names without a name
         trailing = all(not row[-1] for row in rows[first + 1 :] if len(row) == width)
         names = [*names, ""] if trailing else ["", *names]
-    at = _line_of(lines, data[first], comment) if len(rows) == len(data) else 1
+    at = _line_of(lines, rows[first])
     return msgspec.structs.replace(plain, header=at, fields=unique(names))
 
 
+def _reader(lines: list[str], delimiter: str, quote: str, escape: str, *, strict: bool = False) -> Iterator[list[str]]:
+    text = io.StringIO("\n".join(lines))
+    how: dict[str, Any] = {"escapechar": escape or None, "doublequote": not escape, "strict": strict}
+    return csv.reader(text, delimiter=delimiter, quotechar=quote, **how)
+
+
 def _rows(lines: list[str], delimiter: str, quote: str, escape: str) -> list[list[str]]:
-    reader = csv.reader(
-        io.StringIO("\n".join(lines)), delimiter=delimiter, quotechar=quote, escapechar=escape or None,
-        doublequote=not escape,
-    )  # fmt: skip
     rows: list[list[str]] = []
     with contextlib.suppress(csv.Error):  # a quote that never closes: what stands before it is enough
-        rows.extend(reader)
+        rows.extend(_reader(lines, delimiter, quote, escape))
     return [row for row in rows if row] or [[line] for line in lines]
 
 
@@ -130,9 +137,18 @@ def _usual(rows: list[list[str]]) -> int:
     return max(width for width, count in counted.items() if count == most)
 
 
-def _steady(lines: list[str], delimiter: str, quote: str, escape: str) -> tuple[float, int]:
+def _strict(lines: list[str], delimiter: str, quote: str, escape: str) -> bool:
+    """Whether quotes stand only where they may."""
+    try:
+        collections.deque(_reader(lines, delimiter, quote, escape, strict=True), maxlen=0)
+    except csv.Error:
+        return False
+    return True
+
+
+def _steady(lines: list[str], delimiter: str, quote: str) -> tuple[float, int]:
     """How evenly a delimiter cuts the lines, and into how many fields."""
-    rows = _rows(lines, delimiter, quote, escape)
+    rows = _rows(lines, delimiter, quote, "")
     width = _usual(rows)
     if width == 1:
         return (0.0, 1)
@@ -164,8 +180,12 @@ def _named_in_comment(lines: list[str], comment: str, delimiter: str, width: int
     return names if len(names) == width > 1 else []
 
 
-def _line_of(lines: list[str], wanted: str, comment: str) -> int:
-    return next(i for i, line in enumerate(lines, 1) if line == wanted and not (comment and line.startswith(comment)))
+def _line_of(lines: list[str], names: list[str]) -> int:
+    """Where the header starts: the first line that holds its names, of one over several lines those of its first."""
+    names = [*itertools.takewhile(lambda name: "\n" not in name, names)] or [names[0].partition("\n")[0]]
+    wanted = [name.strip().replace('"', "") for name in names]
+    found = (i for i, line in enumerate(lines, 1) if all(name in line for name in wanted))
+    return next(found, 1)
 
 
 def unique(names: list[str]) -> tuple[str, ...]:

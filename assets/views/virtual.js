@@ -30,9 +30,15 @@ export class Virtual {
 
   /** Widths decide how a row is laid out, and so how high it is. */
   measure() {
+    this.#sized()
+    this.draw()
+  }
+
+  /** Learn the height of a row; there is none while the box is hidden. */
+  #sized() {
     const height = this.band.firstElementChild?.getBoundingClientRect().height
     if (height) this.height = height
-    this.draw()
+    return Boolean(height)
   }
 
   draw() {
@@ -49,7 +55,7 @@ export class Virtual {
     })
     this.elements = kept
     arrange(this.band, elements)
-    if (!this.height && elements.length) return this.measure()
+    if (!this.height && elements.length && this.#sized()) return this.draw()
     this.band.style.transform = `translateY(${first * this.height}px)`
     this.space.style.height = `${this.items.length * this.height}px`
     this.drawn?.(first, shown.length)

@@ -19,10 +19,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
-from analytics.events import NAMES
+from analytics.events import NAMES, SCHEMA
 from analytics.ingest.intake import Intake
 from analytics.ingest.vocabulary import load
-from analytics.store.writer import create
+from analytics.store.columns import create_sql
 from app import VOCABULARIES, utc_now
 from tests.bench.common import Meter, fleet_events, median, pid_of, plumbline, report, share
 from tests.conftest import Running
@@ -150,7 +150,7 @@ def raw_insert(path: Path, tables: list[pa.Table]) -> float:
     """Rows a second of one INSERT ... SELECT and one commit per batch."""
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE SCHEMA pl_data")
-        connection.execute(create("events"))
+        connection.execute(create_sql("events", SCHEMA))
         began = time.perf_counter()
         for batch in tables:
             connection.register("batch", batch)

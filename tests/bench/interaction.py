@@ -135,13 +135,14 @@ def rows(start: datetime, step: timedelta, n: int, first: int, random: np.random
     """Flows, model and tool calls in equal shares."""
     kind = random.integers(0, 3, n)
     picked = lambda names: np.array(names)[random.integers(0, len(names), n)]  # noqa: E731
+    nobody = np.full(n, None)
     times = np.datetime64(start) + np.arange(n) * np.timedelta64(int(step / timedelta(microseconds=1)), "us")
     columns: dict[str, Any] = {
         "time": times, "received": times, "event_id": [f"e{first + i}" for i in range(n)],
         "kind": np.array(["flow", "model", "tool"])[kind], "name": picked(("answer", "plan", "fix", "review")),
         "domain": picked(DOMAINS), "source": picked(("crew-a", "crew-b", "crew-c")),
         "flow_id": [f"f{(first + i) // 8}" for i in range(n)], "agent": picked(AGENTS),
-        "model": np.where(kind == 1, picked(MODELS), None), "tool": np.where(kind == 2, picked(TOOLS), None),
+        "model": np.where(kind == 1, picked(MODELS), nobody), "tool": np.where(kind == 2, picked(TOOLS), nobody),
         "status": np.where(random.random(n) < 0.03, "error", "ok"), "duration_ms": random.lognormal(7, 0.8, n),
         "tokens_input": np.where(kind == 1, random.integers(100, 4000, n), 0),
         "tokens_output": np.where(kind == 1, random.integers(10, 800, n), 0),

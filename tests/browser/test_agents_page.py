@@ -20,8 +20,8 @@ def events() -> list[dict[str, Any]]:
     made = []
     for i in range(40):
         agent = ("planner", "coder")[i % 2]
-        common = {"agent": agent, "ago_s": 10.0 + 60 * i, "flow_id": f"f{i}"}
-        failed = {"status": "error", "error_type": "timeout"} if i % 10 == 0 else {"status": "ok"}
+        common: dict[str, Any] = {"agent": agent, "ago_s": 10.0 + 60 * i, "flow_id": f"f{i}"}
+        failed: dict[str, Any] = {"status": "error", "error_type": "timeout"} if i % 10 == 0 else {"status": "ok"}
         made.append(flow("plan", **common, **failed))
         call = {"kind": "model", "model": "large", "tokens_input": 100, "tokens_output": 10, "cost_usd": 0.02}
         made.append(flow("chat", **common) | call)

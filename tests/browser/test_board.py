@@ -262,7 +262,9 @@ def test_a_board_stands_in_a_shadow_root_too_and_takes_no_room_of_the_page(page:
           const sent = window.sent = []
           const model = { scope: { window: "now-5m" }, spec, style_text, font: "",
             send_msg: (message) => sent.push(message),
-            on: (name, heard) => { if (name === "msg:custom") heard({ type: "analytics_update", analytics: { ...view.board, tiles } }) } }
+            on(name, heard) {
+              if (name === "msg:custom") heard({ type: "analytics_update", analytics: { ...view.board, tiles } })
+            } }
           const host = document.body.appendChild(document.createElement("div"))
           host.id = "embed"
           const page = Plumbline.page

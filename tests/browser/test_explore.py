@@ -113,8 +113,8 @@ def test_small_multiples_are_at_most_twelve_and_say_how_many_are_left_out(server
     page.get_by_role("button", name="Small multiples").click()
     drawn(page, 12)
     expect(page.locator(SAID)).to_contain_text("12 of 30, 18 left out")
-    ranges = """() => [...document.querySelectorAll('.stage .tile')].map((t) => t.tile.drawer.view?.model.y_range.end)"""
-    page.wait_for_function(f"() => new Set(({ranges})()).size === 1")
+    ends = "[...document.querySelectorAll('.stage .tile')].map((t) => t.tile.drawer.view?.model.y_range.end)"
+    page.wait_for_function(f"() => new Set({ends}).size === 1")
     page.locator(".builder select").select_option("4")
     drawn(page, 4)
 

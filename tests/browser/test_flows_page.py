@@ -379,6 +379,8 @@ def test_on_a_telephone_the_flow_takes_the_whole_page(page: Page, server: Runnin
     expect(page.locator(".list")).to_be_hidden()
     expect(page.locator(SPAN)).to_have_count(5)
     assert page.evaluate("document.documentElement.scrollWidth") == 400
+    page.reload()
+    expect(page.locator(SPAN)).to_have_count(5)
     page.get_by_role("button", name="‹ Flows").click()
-    expect(page.locator(".list")).to_be_visible()
+    expect(page.locator(LIST).first).to_be_visible()
     expect(page.get_by_label("Sort by")).to_be_visible()

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Served, flow, request
+from tests.conftest import Served, flow, request, rfc3339
 
 EVIL = ("=1+1", "+1", "-1", "@cmd", "\tx", "\rx")
 
@@ -111,15 +111,17 @@ async def test_text_that_would_compute_is_made_harmless_and_numbers_are_not(serv
 
 
 async def test_rows_are_followed_from_page_to_page_up_to_the_bound(served: Served) -> None:
-    await served.ingest([flow(f"f{i}", event_id=f"e{i}", ago_s=10 + i / 100) for i in range(2_300)])
+    newest = datetime.now(UTC) - timedelta(seconds=10)
+    times = [rfc3339(newest - timedelta(milliseconds=10 * i)) for i in range(1_200)]
+    await served.ingest([flow(f"f{i}", event_id=f"e{i}", time=time) for i, time in enumerate(times)])
     message = {"type": "rows", "columns": ["time", "event_id", "name", "duration_ms"]}
     headers, body = await good(served, message, format="parquet")
     table = pq.read_table(io.BytesIO(body))
-    assert table["event_id"].to_pylist() == [f"e{i}" for i in range(2_300)]
+    assert table["event_id"].to_pylist() == [f"e{i}" for i in range(1_200)]
     assert table.schema.field("duration_ms").type == pa.float64()
-    assert (headers["X-Plumbline-Rows"], headers["X-Plumbline-Truncated"]) == ("2300", "false")
-    headers, body = await good(served, message, format="csv", max_rows=1_500)
-    assert len(read_csv(body)) == 1_501
+    assert (headers["X-Plumbline-Rows"], headers["X-Plumbline-Truncated"]) == ("1200", "false")
+    headers, body = await good(served, message, format="csv", max_rows=1_100)
+    assert len(read_csv(body)) == 1_101
     assert headers["X-Plumbline-Truncated"] == "true"
     headers, body = await good(served, message | {"limit": 7}, format="ndjson")
     assert len(body.splitlines()) == 7

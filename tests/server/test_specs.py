@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -90,7 +91,7 @@ async def test_nobody_else_gets_one(served: Served) -> None:
 async def test_passing_boards_push_no_page_out_of_memory(served: Served) -> None:
     cookie = await signed_in(served)
     _, _, page = await ask(served, "GET", "/overview", Cookie=cookie)
-    url = page.split('"light": "')[1].split('"')[0] if '"light": "' in page else page.split('"light":"')[1].split('"')[0]
+    url = re.findall(r"/specs/\w+\.json", page)[0]
     for limit in range(1, 70):
         assert (await asked(served, {"tiles": [LINE | {"type": "bars", "limit": limit}]}, cookie))[0] == 200
     assert (await ask(served, "GET", url, Cookie=cookie))[0] == 200

@@ -16,11 +16,11 @@ LAYERS = (
     {"events", "query", "messages", "window", "yaml_lines", "yaml_text", "yaml_edit"},
     {"workspace", "workspace_fields", "workspace_checks", "workspace_names", "workspace_reader", "workspace_live"}
     | {"store", "declare", "declare_choices", "inline", "pins"}
-    | {"rights", "key_text", "keys_db", "keys", "damping", "logs"}
+    | {"rights", "key_text", "keys_db", "keys", "screens", "damping", "logs"}
     | {"keys_cli", "terminal"},
     {"ingest", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "hub"}
     | {"critical", "flows", "flow_tree"},
-    {"service", "telemetry", "exports"},
+    {"service", "telemetry", "exports", "local"},
     {"api"},
 )
 # Programs of their own that meet a server only through its public API.

@@ -43,6 +43,11 @@ class Schema(Strict, rename="camel"):
     format: str | None = None
     minimum: float | None = None
     maximum: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    min_items: int | None = None
+    max_items: int | None = None
+    prefix_items: list[Schema] | None = None
     discriminator: dict[str, Any] | str | None = None
 
 

@@ -68,7 +68,8 @@ def test_a_thousand_calls_deep() -> None:
 
 @st.composite
 def trees(draw: st.DrawFn) -> tuple[dict[str, Interval], dict[str, list[str]]]:
-    spans, children = {}, {}
+    spans: dict[str, Interval] = {}
+    children: dict[str, list[str]] = {}
     for i in range(draw(st.integers(1, 25))):
         start = draw(st.integers(0, 1000))
         spans[str(i)] = Interval(start, start + draw(st.integers(0, 1000)))

@@ -96,8 +96,8 @@ MISTAKES = {
     "tokens_input, tokens_output, tokens_cached, cost_usd, value, count",
     "metrics: {a: {count: {}, titel: A}}": "metric 'a': no field 'titel'; did you mean 'title'?",
     "metrics: {a: {count: {}, title: 3}}": "metric 'a': `title`: expected text, got the number 3; quote it",
-    "metrics: {a: {count: {}, title: one, two}}": "metric 'a': no field 'two'; known: avg, count, dataset, "
-    "description, distinct, good, last, max, min, per, q, quantile, ...; text that holds a comma needs quotes",
+    "metrics: {a: {count: {}, title: one, two}}": "metric 'a': no field 'two'; known: avg, bounds, count, dataset, "
+    "description, distinct, good, last, max, min, per, q, ...; text that holds a comma needs quotes",
     "metrics: {a: {count: {x: 1}}}": "metric 'a': `count`: expected {}, got a mapping; count counts rows, "
     "choose them with `where`",
     "metrics: {a: {unit: x}}": "metric 'a': expected exactly one of count, sum, avg, min, max, last, distinct, "
@@ -112,6 +112,14 @@ MISTAKES = {
     "metrics: {a: {avg: value, per: hour}}": "metric 'a': `per` goes with count, sum, distinct, not avg",
     "metrics: {a: {count: {}, good: upp}}": "metric 'a': `good`: expected one of up, down, none, got the text 'upp'; "
     "did you mean 'up'?",
+    "metrics: {a: {count: {}, bounds: {bad: 1}}}": "metric 'a': `bounds` need `good: up` or `good: down`, which says on "
+    "which side of them it is bad",
+    "metrics: {a: {count: {}, good: up, bounds: {warn: 1, bad: 2}}}": "metric 'a': with `good: up`, `warn` is above "
+    "`bad`",
+    "metrics: {a: {count: {}, good: down, bounds: {warn: much}}}": "metric 'a': `bounds`: `warn`: expected a number, "
+    "got the text 'much'",
+    "metrics: {a: {count: {}, good: down, bounds: 3}}": "metric 'a': `bounds`: expected {warn: NUMBER, bad: NUMBER} or "
+    "one of them, got the number 3",
     "metrics: {a: {dataset: event, count: {}}}": "metric 'a': no dataset 'event'; did you mean 'events'?",
     "metrics: {a: {ratio: b}}": "metric 'a': `ratio`: expected two metrics, [numerator, denominator]",
     "metrics: {ab: {count: {}}, a: {ratio: [ab, abc]}}": "metric 'a': no metric 'abc'; did you mean 'ab'?",
@@ -357,7 +365,7 @@ def test_a_namespace_names_what_its_file_declares(tmp_path: Path) -> None:
     rows, _, top, latest = workspace.boards["flights"].tiles
     assert (rows.metrics, rows.by, rows.where) == (("flights.rows",), ("flights.carrier",), {"flights.carrier": "AA"})
     assert top.spark == "flights.rows"
-    everything = [*workspace.metrics.values(), *workspace.dimensions.values(), rows, latest]
+    everything: list[Any] = [*workspace.metrics.values(), *workspace.dimensions.values(), rows, latest]
     assert {thing.dataset for thing in everything[2:5] + everything[7:]} == {"flights"}
     assert workspace.metrics["flights.rows"].title == "Rows"
 
