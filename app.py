@@ -95,7 +95,7 @@ class App:
         from analytics.agent import AnalyticsAgent
         from analytics.api.doorman import Doorman
         from analytics.api.health import Readiness
-        from analytics.api.tickets import Tickets
+        from analytics.api.tickets import Tickets, origin_of
         from analytics.api.websocket import SocketLimits, Sockets
         from analytics.hub import Hub
         from analytics.ingest.intake import Intake
@@ -186,7 +186,8 @@ class App:
             sockets_per_key=settings.sockets_per_key,
         )
         self.sockets = Sockets(limits, self.keys.alive)
-        self.tickets = Tickets()
+        self.embedders = sorted({origin_of(text) for text in settings.embed_origin})
+        self.tickets = Tickets(self.embedders)
         self.telemetry = Telemetry(
             store=self.store,
             hub=self.service.hub.stats,
@@ -278,6 +279,8 @@ class App:
             docs_folder=ROOT / "assets/docs",
             screens=self.screens,
             screen=self.doorman.screen,
+            embedders=self.embedders,
+            embedded=self.sockets.embedded,
             max_body_bytes=2 * (self.settings.ingest_mb << 20),
             documents=lambda: (openapi(), asyncapi()),
         )

@@ -203,7 +203,8 @@ class ErrorReply(Reply, kw_only=True, tag="error"):
 
 
 class Welcome(Reply, kw_only=True, tag="welcome"):
-    """First message of analytics.v1. `epoch` is new at each start of the server."""
+    """First message of analytics.v1. `epoch` is new at each start of the server. `token` comes to embedded boards
+    only: it opens /embed/spec.json, for as long as this socket is open."""
 
     v: int
     conn: str
@@ -211,6 +212,7 @@ class Welcome(Reply, kw_only=True, tag="welcome"):
     ping_s: float
     limits: dict[str, int]
     principal: str
+    token: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Subscribed(Reply, kw_only=True, tag="subscribed"):

@@ -79,6 +79,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     datasets: frozenset[str] | None = None
     boards: frozenset[str] | None = None
     expires_at: datetime | None = None
+    boards_only: bool = False  # whoever holds its ticket sees the boards, and asks nothing else
 
     def require(self, scope: str) -> None:
         """Raises Forbidden, naming the scope that is missing."""

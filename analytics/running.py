@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -30,10 +31,13 @@ def withdraw(data: Path) -> None:
 
 def server_of(data: Path) -> str | None:
     """The address of the server that serves a directory; None where none does, whatever an old file says."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
         said = json.loads((data / NAME).read_text())
         url, pid = str(said["url"]), int(said["pid"])
-        if psutil.pid_exists(pid) and url.startswith(("http://", "https://")):
-            with urlopen(f"{url}/healthz", timeout=5) as reply:
-                return url if reply.status == 200 else None
+        where = urlsplit(url)
+        if psutil.pid_exists(pid) and where.hostname:
+            connection = http.client.HTTPConnection(where.hostname, where.port, timeout=5)  # never through a proxy
+            with contextlib.closing(connection):
+                connection.request("GET", "/healthz")
+                return url if connection.getresponse().status == 200 else None
     return None

@@ -154,6 +154,8 @@ class Service:
 
     def _allowed(self, principal: Principal, request: Question) -> tuple[Filter, ...]:
         principal.require("read")
+        if principal.boards_only and not isinstance(request, BoardRequest):
+            raise Forbidden("this ticket shows its boards and answers no other question")
         if isinstance(request, BoardRequest) and principal.boards is not None:
             if request.board not in principal.boards:
                 raise Forbidden(f"this key may not see board {request.board!r}")

@@ -30,6 +30,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool | None, Setting("send this machine's own CPU, memory, disk and network; on with the demo")
     ] = None
     origin: Annotated[list[str], Setting("further host:port whose pages may connect with a login cookie")] = []
+    embed_origin: Annotated[
+        list[str], Setting("site such as https://shop.example whose pages may embed boards; may be given several times")
+    ] = []
     secure_cookie: Annotated[bool, Setting("mark the login cookie Secure; set it behind HTTPS")] = False
     tick_s: Annotated[float, Setting("seconds between two ticks of live boards")] = 1.0
     min_tick_s: Annotated[float, Setting("least seconds between two ticks when new data wakes the hub early")] = 0.25

@@ -19,7 +19,7 @@ const BUDGET_MS = 7 // of one animation frame
  * options: {scope: Scope, bokeh: Promise of the Bokeh global, status(status), data(board), theme(),
  * request(scope): the standing request, where it is not that of the named board, actions(tile): more entries for the
  * menu of a tile, as menus.js takes them, shares(again): scales in common with another board, see shares.js,
- * brushed(tile, from, to) hears of a span that is zoomed into, in ms}.
+ * files(tile): the ways out in that menu, brushed(tile, from, to) hears of a span that is zoomed into, in ms}.
  * Returns {setScope(state), setTheme(theme), status(), destroy()}.
  */
 export function mount(element, spec, transport, options = {}) {
@@ -30,8 +30,8 @@ export function mount(element, spec, transport, options = {}) {
 }
 
 class BoardView {
-  constructor(element, spec, transport, { scope, bokeh, status, data, theme, request, actions, shares, brushed, scale = 1 }) {
-    Object.assign(this, { element, spec, transport, scale, hooks: { status, data, theme, actions, brushed } })
+  constructor(element, spec, transport, { scope, bokeh, status, data, theme, request, actions, shares, brushed, files = entries, scale = 1 }) {
+    Object.assign(this, { element, spec, transport, scale, hooks: { status, data, theme, actions, brushed, files } })
     this.request = () => request?.(this.scope) ?? this.scope.request(spec.board)
     this.scope = scope ?? new Scope({}, { window: spec.window })
     this.board = null
@@ -114,7 +114,7 @@ class BoardView {
 
   /** The menu of a tile: what every tile can do, what the page adds, and the ways out. */
   actions(tile) {
-    return [...tile.actions(), ...(this.hooks.actions?.(tile) ?? []), ...entries(tile)]
+    return [...tile.actions(), ...(this.hooks.actions?.(tile) ?? []), ...this.hooks.files(tile)]
   }
 
   /** Escape makes a large tile small, and otherwise takes back the last step of the scope. */
@@ -287,6 +287,7 @@ class BoardView {
 
   #heartbeat() {
     const silent = Date.now() - this.heard
+    if (silent < 0) this.heard = Date.now() // this device's clock was set back
     const age = this.age(this.board?.newest)
     const name = this.connection.name === "closed" ? "closed"
       : this.refused ? "refused"

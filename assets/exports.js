@@ -11,12 +11,12 @@ import { toast } from "./toast.js"
 const DATA = [["CSV", "csv"], ["Parquet", "parquet"]]
 const PICTURES = [["PNG", "png"], ["SVG", "svg"]]
 
-/** The entries of a tile's menu: `tile` is a TileView. One without rows has pictures only. */
-export function entries(tile) {
-  const { view, spec, head, element } = tile
+/** The entries of a tile's menu: `tile` is a TileView. One without a `request` for its rows has pictures only. */
+export function entries(tile, request = tile.head?.request ?? null) {
+  const { view, spec, element } = tile
   const title = spec.title || element.querySelector("h2")?.textContent || spec.id
   return listed({
-    title, element, request: head?.request ?? null,
+    title, element, request,
     name: [view.spec.board, spec.id].filter(Boolean).join(" "),
     window: view.board?.window,
     foot: () => foot(title, view.board, view.scope, tile.head),

@@ -11,9 +11,9 @@ const PING_MS = 4_000
 const TRIES_BEFORE_ASKING = 3 // a refused upgrade looks like a dead server: then ask who we are
 
 export class Feed {
-  constructor(url, { session = "/api/session" } = {}) {
-    this.url = url
-    this.session = session
+  /** `ticket()`, where pages have no sign-in, resolves to what opens one socket; `told(state)` hears each state. */
+  constructor(url, { session = "/api/session", ticket = null, told = null } = {}) {
+    Object.assign(this, { url, session, ticket, told })
     this.epoch = null
     this.restarted = false
     this.attempt = 0
@@ -100,7 +100,15 @@ export class Feed {
     clearTimeout(this.timer)
     this.timer = null
     this.#drop()
-    const socket = new WebSocket(this.url, ["analytics.v1"])
+    if (!this.ticket) return this.#open([])
+    const turn = (this.turn = {})
+    this.ticket().then((ticket) => { if (turn === this.turn) this.#open([`ticket.${ticket}`]) }, (error) => {
+      if (turn === this.turn) this.#lost(error.final ? 4501 : 1006, error.message)
+    })
+  }
+
+  #open(more) {
+    const socket = new WebSocket(this.url, ["analytics.v1", ...more])
     this.socket = socket
     this.heard = Date.now()
     socket.onmessage = (event) => this.#receive(event.data)
@@ -110,7 +118,7 @@ export class Feed {
   /** Forget the present socket: what it still says is nobody's business. */
   #drop() {
     const socket = this.socket
-    this.socket = this.sub = null
+    this.socket = this.sub = this.turn = null
     if (!socket) return
     socket.onmessage = socket.onclose = null
     socket.close()
@@ -123,6 +131,7 @@ export class Feed {
   #become(name, more = {}) {
     this.state = { name, attempt: this.attempt, ...more }
     this.listener?.state(this.state)
+    this.told?.(this.state)
   }
 
   #receive(data) {
@@ -157,16 +166,19 @@ export class Feed {
     this.epoch = message.epoch
     this.attempt = 0
     this.wait_ms = null
-    this.#become("connected", { principal: message.principal })
+    this.spent = false
+    this.#become("connected", { principal: message.principal, token: message.token })
     this.renew()
     for (const [sub, { request }] of this.standing) this.#send({ type: "subscribe", id: sub, sub, request })
     for (const [id, { message }] of this.asked) this.#send({ ...message, id })
   }
 
   #lost(code, reason) {
-    if (code >= 4500 && code <= 4999) return this.#end(code, reason || refusal(code))
+    const again = code === 4501 && this.turn && !this.spent // one ticket may have been too old
+    if (again) this.spent = true
+    else if (code >= 4500 && code <= 4999) return this.#end(code, reason || refusal(code))
     this.attempt += 1
-    if (this.attempt % TRIES_BEFORE_ASKING === 0) return this.#whoAmI()
+    if (this.session && this.attempt % TRIES_BEFORE_ASKING === 0) return this.#whoAmI()
     this.#later(reason || (this.attempt < TRIES_BEFORE_ASKING ? "the connection was lost" : this.state.reason))
   }
 
@@ -178,6 +190,7 @@ export class Feed {
   }
 
   #end(code, reason) {
+    this.#drop()
     this.#become("closed", { code, reason })
     for (const id of this.asked.keys()) this.#give(id, { type: "error", error: { message: reason } })
   }
@@ -193,6 +206,7 @@ export class Feed {
   #watchdog() {
     if (!this.socket || this.timer) return
     const silent = Date.now() - this.heard
+    if (silent < 0) this.heard = Date.now() // this device's clock was set back
     if (silent > SILENCE_MS) {
       this.#drop()
       this.#lost(4002, "the server went silent")

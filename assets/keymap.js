@@ -5,7 +5,7 @@ import { anyOpen, dialog } from "./menus.js"
 
 const KEYS = [
   ["Space", "pause and go on"], ["0", "back to live"], ["[  ]", "back and forth in time"], ["+  −", "zoom in and out"],
-  ["f", "add a filter"], ["c", "comparison on and off"], ["w", "what changed"], ["s", "share a link"],
+  ["f", "add a filter"], ["l", "search the list of flows"], ["c", "comparison on and off"], ["w", "what changed"], ["s", "share a link"],
   ["z  Z", "undo and redo"], ["k", "only the board; Esc leaves"], ["t", "light or dark"], ["←  →", "walk along a focused chart"], ["↑  ↓", "its series"],
   ["Shift ←  Shift →", "select a span of it, Enter zooms"], ["m", "the menu of a focused tile"], ["Esc", "let go, else undo"], ["?", "this sheet"],
 ]

@@ -74,7 +74,7 @@ const line = {
     const room = figure.view.model.inner_width
     const texts = shown.map((a) => (tile.height < SMALL ? "" : `${format.clock(a.t, figure.board.tz)} ${String(a.text).slice(0, 60)}`))
     const places = shown.map((a) => ((a.t - head.start) / (head.end - head.start)) * room)
-    const widths = texts.map((text) => text.length * 6.6 + 22)
+    const widths = texts.map((text) => figure.board.scale * (text.length * 6.6 + 22))
     const early = places.map((at, i) => at < widths[i] || (at < 0.35 * room && at + widths[i] <= room)) // where there is room
     const lines = stacked(places.map((at, i) => (early[i] ? [at, at + widths[i]] : [at - widths[i], at])))
     figure.put("notes", {
@@ -83,8 +83,8 @@ const line = {
       text: texts,
       color: shown.map((a) => palette[a.tone === "bad" ? "bad" : a.tone === "good" ? "good" : "dim"]),
       align: early.map((e) => (e ? "left" : "right")),
-      offset: early.map((e) => (e ? 9 : -9)),
-      down: lines.map((line) => 6 + 25 * line),
+      offset: early.map((e) => (e ? 9 : -9) * figure.board.scale),
+      down: lines.map((line) => (6 + 25 * line) * figure.board.scale),
     })
   },
 

@@ -38,7 +38,7 @@ export function fit(element) {
   const header = element.parentElement
   const title = header.querySelector("h2")
   header.classList.remove("many")
-  header.classList.toggle("many", element.offsetHeight > 26 || title.scrollWidth > title.clientWidth)
+  header.classList.toggle("many", element.offsetHeight > 1.5 * Math.max(17, element.firstElementChild?.offsetHeight ?? 0) || title.scrollWidth > title.clientWidth)
 }
 
 function entry(series, wears, pressed, board) {

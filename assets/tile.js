@@ -16,7 +16,8 @@ const SLOWEST_MS = 5000 // between two redraws of a chart
 const SOON_S = 5 // nothing younger is called late
 
 /** Whether data of this age is late against the rhythm of its own source (the age that 99 % of its gaps stay under). */
-export const isLate = (age, usual) => age !== null && age > (typeof usual === "number" ? Math.max(SOON_S, 2 * usual) : LATE_S)
+export const isLate = (age, usual, times = 1) => age !== null && age > times * (typeof usual === "number" ? Math.max(SOON_S, 2 * usual) : LATE_S)
+const VEILED = 3 // times as old as what is late
 const HOLD_MS = 20_000 // a resting pointer holds a chart no longer than this
 const SUMMARY_MS = 10_000 // a sentence that changed each second could not be read to its end
 
@@ -140,6 +141,7 @@ export class TileView {
     this.body.hidden = !ok || Boolean(this.sheet)
     this.state.hidden = ok
     if (this.sheet) this.sheet.element.hidden = !ok
+    mark(this.element, "data-attention", ok ? head.attention : null)
     if (!ok) return this.#explain(head)
     this.failed = null
     this.explained = null
@@ -210,6 +212,7 @@ export class TileView {
     const old = Boolean(this.head) && (stale || late)
     this.old.hidden = !old
     mark(this.element, "data-old", old ? (stale ? "stale" : "late") : null)
+    mark(this.element, "data-veiled", old && (stale || isLate(age, this.head.usual_s, VEILED)) ? "" : null)
     if (old) say(this.old.lastChild, `${format.age(stale ? Math.max(age ?? 0, status.age ?? 0) : age)} old`)
     const waiting = !old && this.waiting > 0 && this.holding()
     this.tag.hidden = !waiting

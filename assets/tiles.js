@@ -20,7 +20,8 @@ function kpi(tile, body, board) {
   const value = h("div.value", {}, number, unit)
   const change = h("b")
   const versus = h("span")
-  body.append(value, h("div.delta", {}, change, versus))
+  const attention = h("em.attention", { hidden: true }, icon("warn"), h("span"))
+  body.append(value, h("div.delta", {}, change, versus, attention))
   const spark = new Spark(tile, body, board)
   return {
     update(head, columns) {
@@ -33,7 +34,10 @@ function kpi(tile, body, board) {
       say(change, compared ? format.change(head.change, head.change_kind) : "")
       mark(change, "class", way)
       say(versus, compared ? `vs ${board.previous_label.replace("minutes", "min")}` : "")
-      mark(spark.svg, "data-tone", way === "bad" ? "bad" : null)
+      versus.hidden = !(attention.hidden = !head.attention)
+      mark(attention, "data-level", head.attention)
+      say(attention.lastChild, { warn: "attention", bad: "critical" }[head.attention] ?? "")
+      mark(spark.svg, "data-tone", way === "bad" || head.attention ? "bad" : null)
       spark.update(head, columns)
     },
     describe: (text) => spark.describe(text),

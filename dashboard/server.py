@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from analytics.rights import Principal
 from analytics.screens import Screens
 from analytics.settings import Settings
 from analytics.workspace import Workspace
-from dashboard import docs, keys_page, login, reference, wall
+from dashboard import docs, embed, keys_page, login, reference, wall
 from dashboard.assets import Assets
 from dashboard.login import Auth, Keys
 from dashboard.pages import Site
@@ -35,10 +35,13 @@ def build_server(
     docs_folder: Path,
     screens: Screens,
     screen: Callable[[Any], Principal | None],
+    embedders: Sequence[str],
+    embedded: Callable[[str], Principal | None],
     max_body_bytes: int,
     documents: Callable[[], tuple[dict[str, Any], dict[str, Any]]],
 ) -> Any:
     """A Bokeh server, not yet started. `routes` are the API's; `screen` gives the key of a paired screen;
+    `embedders` are the origins whose pages may embed boards, `embedded` gives who such a board shows for by its token;
     `verify` is the doorman's, so that the login form is damped with the API; `documents` gives the API's OpenAPI and
     AsyncAPI."""
     # warns of the "*" below, which Auth makes strict
@@ -57,6 +60,7 @@ def build_server(
             (r"/specs", SpecsHandler, {"site": site}),
             *login.routes(auth, files),
             *docs.routes(auth, files, docs_folder),
+            *embed.routes(files, site.specs, embedders, embedded, workspace),
             *wall.routes(auth, files, site.specs, screens, screen, workspace),
             *keys_page.routes(auth, files, workspace),
             *reference.routes(auth, files, documents),

@@ -85,7 +85,9 @@ class Doorman:
     def origin_allowed(self, request: HTTPServerRequest) -> bool:
         """Whether the page that sent this is ours. A request without an Origin came from no page."""
         origin = request.headers.get("Origin")
-        if origin is None:
-            return True
+        return origin is None or self.ours(origin, request)
+
+    def ours(self, origin: str, request: HTTPServerRequest) -> bool:
+        """Whether an origin is this server, under the name that the request has for it or one of the settings."""
         host = urlsplit(origin).netloc.lower()
         return bool(host) and (host == request.headers.get("Host", "").lower() or host in self._origins)

@@ -170,7 +170,7 @@ class UploadsHandler(ApiHandler):
         self.principal.require("admin")
         limit = self.uploads.max_bytes
         # what is over the limit is read and thrown away, so that the sender sees the answer and not a reset
-        self.request.connection.set_max_body_size(4 * limit)  # type: ignore[union-attr]
+        self.request.connection.set_max_body_size(1 << 40)  # type: ignore[union-attr]
         if int(self.request.headers.get("Content-Length", "0")) > limit:
             self._failed = self._too_large()
             return

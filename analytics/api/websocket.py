@@ -25,7 +25,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from analytics import messages
 from analytics.api.doorman import Doorman
 from analytics.api.tickets import Tickets
-from analytics.errors import Overloaded, PlumblineError, RateLimited, TooLarge, ValidationError
+from analytics.errors import Overloaded, PlumblineError, RateLimited, TooLarge, Unauthorized, ValidationError
 from analytics.messages import (
     ErrorReply,
     Message,
@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 V1 = "analytics.v1"
 TICKET = "ticket."
+EMBED = "embed"  # the argument by which our page /embed says whose frame it is in
 ABUSE = 20  # refused messages in a row before the socket is closed
 REPLY_FACTOR = 4  # answers may fill the buffer this far beyond what frames may
 CLOSE_GRACE_S = 1.0  # a peer that does not answer our close is cut after this
@@ -94,6 +95,7 @@ class Sockets:
         self._alive = alive
         self._per_key: dict[str, int] = {}
         self._buckets: dict[str, Bucket] = {}
+        self._by_token: dict[str, AnalyticsSocket] = {}
         self._emptied = asyncio.Event()
 
     def check_room(self, principal: Principal) -> None:
@@ -113,6 +115,8 @@ class Sockets:
         """Count a socket in; gives the rate bucket that all sockets of its key share."""
         key = socket.principal.key_id
         self.open.add(socket)
+        if socket.token:
+            self._by_token[socket.token] = socket
         self._per_key[key] = self._per_key.get(key, 0) + 1
         rate = self.limits.key_messages_per_s
         return self._buckets.setdefault(key, Bucket(rate, 2 * rate))
@@ -122,6 +126,7 @@ class Sockets:
         if socket not in self.open:
             return
         self.open.discard(socket)
+        self._by_token.pop(socket.token, None)
         key = socket.principal.key_id
         self._per_key[key] -= 1
         if not self._per_key[key]:
@@ -132,6 +137,11 @@ class Sockets:
     def list(self) -> list[dict[str, Any]]:
         """Each open socket as plain data, for people who look after the server."""
         return [socket.described() for socket in self.open]
+
+    def embedded(self, token: str) -> Principal | None:
+        """Who an embedded board shows for, by the token of its socket; None once that is closed or its key ended."""
+        socket = self._by_token.get(token)
+        return socket.principal if socket and not socket.ending and self._alive(socket.principal.key_id) else None
 
     def close(self, conn: str, code: int = Close.ADMIN, reason: str = "closed by an administrator") -> bool:
         """Close one socket by its name; False when there is none."""
@@ -199,7 +209,7 @@ class AnalyticsSocket(WebSocketHandler):
     __slots__ = (
         "_behind_since", "_bucket", "_cut", "_ending", "_heard_at", "_inbox", "_life", "_refused", "_shared_bucket",
         "_tasks", "_unwelcome", "_worker", "conn", "doorman", "last_seen", "limits", "opened_at", "principal",
-        "protocol", "service", "sockets", "subscriptions", "tickets", "under_way",
+        "protocol", "service", "sockets", "subscriptions", "tickets", "token", "under_way",
     )  # fmt: skip
 
     def initialize(self, service: Service, doorman: Doorman, sockets: Sockets, tickets: Tickets) -> None:
@@ -210,6 +220,7 @@ class AnalyticsSocket(WebSocketHandler):
         self.limits = limits = sockets.limits
         self.principal: Principal
         self.conn = secrets.token_hex(6)
+        self.token = ""  # an embedded board's, for its figures
         self.protocol: str | None = None  # Tornado forgets it when a close begins
         self.opened_at = self.last_seen = time.time()  # for people; how long it is silent goes by its own clock
         self._heard_at = time.monotonic()
@@ -231,7 +242,7 @@ class AnalyticsSocket(WebSocketHandler):
     def prepare(self) -> None:
         ticket = self._offered_ticket()
         try:
-            self.principal = self.tickets.redeem(ticket, self._origin()) if ticket else self._by_key_or_cookie()
+            self.principal = self._by_ticket(ticket) if ticket else self._by_key_or_cookie()
             self.principal.require("read")
             self.sockets.check_room(self.principal)
         except PlumblineError as error:
@@ -241,7 +252,20 @@ class AnalyticsSocket(WebSocketHandler):
             code = Close.LIMIT if error.status in (429, 503) else Close.BAD_KEY
             self._unwelcome = (code, error.message[:100])
 
+    def _by_ticket(self, ticket: str) -> Principal:
+        """A page of the ticket's site, or our own page /embed in a frame of it, which says whose frame it is in."""
+        parent = self.get_query_argument(EMBED, None)
+        if parent is None:
+            return self.tickets.redeem(ticket, self._origin())
+        if self._origin() is None or not self.doorman.origin_allowed(self.request):
+            raise Unauthorized("only the page /embed of this server shows boards in frames")
+        found = self.tickets.redeem_embedded(ticket, parent, lambda origin: self.doorman.ours(origin, self.request))
+        self.token = secrets.token_urlsafe(24)
+        return found
+
     def _by_key_or_cookie(self) -> Principal:
+        if EMBED in self.request.query_arguments:
+            raise Unauthorized("an embedded board comes with a ticket")
         return self.doorman.principal(self.request)
 
     def _offered_ticket(self) -> str | None:
@@ -307,6 +331,7 @@ class AnalyticsSocket(WebSocketHandler):
                     ping_s=self.limits.ping_s,
                     limits={k: int(v) for k, v in msgspec.structs.asdict(self.limits).items()},
                     principal=self.principal.name,
+                    token=self.token or msgspec.UNSET,
                 )
             )
 
@@ -463,6 +488,11 @@ class AnalyticsSocket(WebSocketHandler):
             "lag_s": 0.0 if behind is None else round(time.monotonic() - behind, 3),
             "buffered": self.buffered,
         }
+
+    @property
+    def ending(self) -> bool:
+        """Whether it is closed or about to be."""
+        return self._ending
 
     def end(self, code: int, reason: str) -> None:
         """Close with a code; a peer that does not answer (its buffer is full, its network gone) is cut."""

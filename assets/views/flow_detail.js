@@ -110,12 +110,12 @@ export class FlowDetail {
 
   #failed(error) {
     mark(this.element, "data-state", "error")
-    say(this.title, "")
+    say(this.title, this.id)
     this.status.replaceChildren()
     delete this.status.dataset.is
     const gone = error.code === "NOT_FOUND"
     this.note.hidden = false
-    this.note.replaceChildren(h("p.what", {}, icon(gone ? "empty" : "warn"), h("b", {}, gone ? "No such flow" : "The flow could not be shown")),
+    this.note.replaceChildren(h(gone ? "p.what.gone" : "p.what", {}, icon(gone ? "empty" : "warn"), h("b", {}, gone ? "No such flow" : "The flow could not be shown")),
       h("p", {}, [error.message, error.hint].filter(Boolean).map(format.sentence).join(" ")),
       gone ? "" : h("button.btn.small", { type: "button", click: () => this.#ask() }, icon("retry"), "Try again"))
   }

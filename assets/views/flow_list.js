@@ -23,7 +23,7 @@ export class FlowList {
 
   #build() {
     this.search = h("input", { type: "search", placeholder: "Search name, agent, id or error", "aria-label": "Search the flows", maxlength: 200,
-      autocomplete: "off", spellcheck: "false", "aria-keyshortcuts": "f", input: () => this.#typed(), keydown: (event) => this.#searching(event) })
+      autocomplete: "off", spellcheck: "false", "aria-keyshortcuts": "l", input: () => this.#typed(), keydown: (event) => this.#searching(event) })
     this.search.value = this.scope.state.args.search ?? ""
     this.order = h("select", { "aria-label": "Sort by", change: () => this.#sort(this.order.value) },
       COLUMNS.filter((c) => c.sorts).map((c) => h("option", { value: c.name }, c.title)))
@@ -41,7 +41,7 @@ export class FlowList {
     this.note = h("div.state", { hidden: true })
     this.more = h("p.more", { hidden: true })
     this.element = h("section.card.list", { "aria-label": "Flows", "data-state": "loading" },
-      h("header.bar-top", {}, h("div.find", {}, this.search, h("kbd", { "aria-hidden": "true" }, "f")), h("div.sorting", {}, this.order, this.way), this.count, this.old),
+      h("header.bar-top", {}, h("div.find", {}, this.search, h("kbd", { "aria-hidden": "true" }, "l")), h("div.sorting", {}, this.order, this.way), this.count, this.old),
       h("div.frame", {}, this.grid, this.note, this.pill), this.more)
   }
 
@@ -62,7 +62,7 @@ export class FlowList {
     const { search = "" } = this.scope.state.args
     if (document.activeElement !== this.search && this.search.value !== search) this.search.value = search
     if (JSON.stringify(this.request()) !== JSON.stringify(this.asked)) this.renew()
-    else this.release()
+    else if (this.latest && !this.holding()) this.#take()
     this.virtual.draw()
   }
 
@@ -166,10 +166,10 @@ export class FlowList {
     if (this.note.dataset.words === words) return
     this.note.dataset.words = words
     const narrowed = Boolean(this.asked.search || this.scope.state.filters.length)
-    const span = (this.label ?? "this window").replace(/^./, (c) => c.toLowerCase())
-    const why = narrowed ? `Nothing in ${/^last \d/.test(span) ? "the " : ""}${span} fits${this.asked.search ? ` “${this.asked.search}”` : ""}${this.scope.state.filters.length ? " and the filters" : ""}.`
-      : `No flow ended in ${/^last \d/.test(span) ? "the " : ""}${span}.`
-    this.note.replaceChildren(h("p.what", {}, icon("empty"), h("b", {}, "No flows")), h("p", {}, why.replace("fits and", "fits")),
+    const span = (this.label ?? "this window").replace(/^Last (1 )?/, "the last ").replace(/^./, (c) => c.toLowerCase())
+    const fits = [this.asked.search ? `“${this.asked.search}”` : "", this.scope.state.filters.length ? "the filters" : ""].filter(Boolean)
+    const why = narrowed ? `Nothing in ${span} fits ${fits.join(" and ")}.` : `No flow ended in ${span}.`
+    this.note.replaceChildren(h("p.what", {}, icon("empty"), h("b", {}, "No flows")), h("p", {}, why),
       narrowed ? h("button.btn.small", { type: "button", click: () => this.#widen() }, "Clear search and filters") : "")
     if (!narrowed) this.#howToFill()
   }

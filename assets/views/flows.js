@@ -85,10 +85,10 @@ class FlowsView {
   /** Keys of the whole page: those that mean something elsewhere are left alone. */
   #key(event) {
     const typing = event.target.closest?.("input, textarea, select, dialog, .menu")
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || anyOpen()) return
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || anyOpen() || "wall" in document.documentElement.dataset) return
     const here = event.target === document.body || this.main.contains(event.target)
     const open = Boolean(this.scope.state.args.flow)
-    if (event.key === "f") this.#find()
+    if (event.key === "l") this.#find()
     else if (event.key === "Escape" && here && open) this.#close()
     else if (["ArrowDown", "ArrowUp"].includes(event.key) && event.target === document.body) (this.#alone() ? this.detail : this.list).focus()
     else return

@@ -86,12 +86,12 @@ export class Waterfall {
     const width = this.ticks.clientWidth
     if (!width || !this.flow) return
     const span = this.high - this.low
-    const step = round(span / Math.max(2, Math.floor(width / TICK_PX)))
+    const step = round(span / Math.max(3, Math.floor(width / TICK_PX)))
     const first = Math.ceil((this.low - this.zero) / step - 1e-9)
     const at = Array.from({ length: Math.floor((this.high - this.zero) / step + 1e-9) - first + 1 }, (_, i) => (first + i) * step)
     const names = format.axis(at, step, "ms")
     const place = (t) => `left:${this.#place(this.zero + t)}%`
-    this.ticks.replaceChildren(...at.map((t, i) => h("span", { style: place(t), "data-end": this.#place(this.zero + t) > 92 ? "" : null }, names[i])))
+    this.ticks.replaceChildren(...at.map((t, i) => h("span", { style: place(t) }, names[i])))
     this.lines.replaceChildren(h("div", {}, at.map((t) => h("i", { style: place(t) }))))
   }
 

@@ -6,33 +6,53 @@
 import { h, say } from "../dom.js"
 import { pairing } from "./pairing.js"
 import { Player } from "./player.js"
+import { Since } from "./since.js"
 
-const BEAT_MS = 2000
+const BEAT_MS = 1500
 const AWAY_MS = 6000 // no answer for so long: the screen says so
+const PATIENCE_MS = 5000 // with one request
+const PLAN_MS = 60_000 // what is played is asked for so often, as the workspace may have changed
+const SLEPT_MS = 15_000 // timers that stood still for so long
+const RELOADS_MS = 20_000 // a version that keeps changing must not make a screen that only loads
+const BROKEN_MS = 300_000 // nor must a fault that comes back
+const SKEW_MS = 2000 // a clock that is off by more than this is not shown
 const DRIFT_MS = 60_000
 const DRIFT = [[0, 0], [3, 1], [5, 3], [3, 5], [0, 4], [-3, 3], [-5, 0], [-3, -3], [0, -5], [3, -3]] // px, a small walk
-const RELOAD_EVERY_MS = 20_000 // a version that keeps changing must not make a screen that only loads
 
 const page = JSON.parse(document.getElementById("wall").textContent)
 const stage = document.getElementById("stage")
 
 class Wall {
   constructor() {
-    this.answered = Date.now()
-    this.ticked = Date.now()
-    this.away = h("div.away", { role: "alert", hidden: true }, h("strong", {}), h("span", {}))
-    this.flash = h("div.flash", { hidden: true }, h("span", {}))
+    Object.assign(this, { answered: new Since(), ticked: new Since(), planned: new Since(), failures: 0, skew: 0, step: 0 })
+    this.away = h("div.away", { role: "alert", hidden: true }, h("strong"), h("span"))
+    this.flash = h("div.flash", { hidden: true }, h("span"))
     document.body.append(this.away, this.flash)
-    this.loaded = this.#session("loaded") ?? 0
+    setInterval(() => this.#second(), 1000)
+    setInterval(() => this.#drift(), DRIFT_MS)
+    document.addEventListener("resume", () => this.#woke())
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#woke() })
+    addEventListener("online", () => this.#woke())
+    addEventListener("error", (event) => { if (event.error) this.#reload(BROKEN_MS) })
+    addEventListener("resize", () => {
+      clearTimeout(this.resizing)
+      this.resizing = setTimeout(() => this.player?.resized(), 500)
+    })
   }
 
   async start() {
-    for (;;) {
-      const plan = await this.#plan()
-      if (plan) return this.#play(plan)
+    let plan
+    while (!(plan = await this.#plan())) {
       document.body.dataset.state = "pairing"
-      await pairing(stage, (seconds) => this.#unheard(seconds))
+      await pairing(stage, (path, options) => this.#fetch(path, options))
     }
+    this.plan = plan
+    document.body.dataset.state = "playing"
+    this.player = new Player(stage, page, plan, {
+      now: () => this.now(), outdated: () => this.#replan(), ended: () => this.#beat(), broken: () => this.#reload(),
+    })
+    setInterval(() => this.#beat(), BEAT_MS)
+    this.#beat()
   }
 
   /** What to play; null for who is not paired. Asked until the server answers. */
@@ -45,27 +65,21 @@ class Wall {
     }
   }
 
-  #play(plan) {
-    document.body.dataset.state = "playing"
-    this.plan = plan
-    stage.replaceChildren()
-    this.player = new Player(stage, page, plan)
-    this.timers = [
-      setInterval(() => this.#beat(), BEAT_MS), setInterval(() => this.#second(), 1000), setInterval(() => this.#drift(), DRIFT_MS),
-    ]
-    this.#beat()
-    globalThis.Plumbline = { ...globalThis.Plumbline, wall: this }
-  }
-
+  /** A sign of life, which brings back what is new. */
   async #beat() {
-    const reply = await this.#fetch("/api/wall/beat", { method: "POST", body: JSON.stringify(this.player.said(this.plan, page.version)) })
-    if (reply?.status === 401) return location.reload() // revoked: the code again
-    if (!reply?.ok) return
-    const pulse = await reply.json()
-    if (pulse.version !== page.version && pulse.version) return this.#reload()
-    if (pulse.revision !== this.plan.revision) return this.#replan()
+    if (this.beating) return
+    this.beating = true
+    const said = { ...this.player.said(), revision: this.plan.revision, version: page.version }
+    const reply = await this.#fetch("/api/wall/beat", { method: "POST", body: JSON.stringify(said) })
+    const pulse = reply?.ok ? await reply.json().catch(() => null) : null
+    this.beating = false
+    if (reply?.status === 401) return this.#reload(0) // revoked: the code again
+    if (!pulse) return
+    this.skew = pulse.at - Date.now()
     this.flash.hidden = !pulse.flash
     say(this.flash.firstChild, this.plan.name)
+    if (pulse.version !== page.version) this.#reload()
+    else if (pulse.revision !== this.plan.revision || this.planned.ms > PLAN_MS) this.#replan()
   }
 
   async #replan() {
@@ -73,67 +87,88 @@ class Wall {
     this.replanning = true
     const plan = await this.#plan()
     this.replanning = false
-    if (!plan) return location.reload()
+    this.planned.again()
+    if (!plan) return this.#reload(0)
+    if (JSON.stringify(plan) === JSON.stringify(this.plan)) return
     this.plan = plan
     this.player.play(plan)
   }
 
-  /** A new version of the server: the page, its scripts and its charts are another. */
-  #reload() {
-    const at = this.#session("reloaded") ?? 0
-    if (Date.now() - at < RELOAD_EVERY_MS) return
-    this.#session("reloaded", Date.now())
+  /** Load the page anew, once the server gives it, and no sooner than `least` ms after the last time. */
+  async #reload(least = RELOADS_MS) {
+    const ago = Date.now() - kept("reloaded")
+    if (this.reloading || (ago >= 0 && ago < least)) return
+    this.reloading = true
+    const reply = await this.#fetch("/wall", { cache: "reload" })
+    this.reloading = false
+    if (!reply?.ok) return
+    kept("reloaded", Date.now())
     location.reload()
+  }
+
+  /** The server's time, as this screen's own clock may be wrong; a little beside it is near enough, and does not jump. */
+  now() {
+    return Date.now() + (Math.abs(this.skew) > SKEW_MS ? this.skew : 0)
   }
 
   /** Once a second: the time, the age of everything, and whether this browser was asleep. */
   #second() {
-    const now = Date.now()
-    if (now - this.ticked > 15_000) this.player.woke()
-    this.ticked = now
-    this.player.second(now)
-    this.#unheard((now - this.answered) / 1000)
-    if (this.player.worn()) this.#reload() // charts embedded many times over: start afresh before it hurts
+    if (this.ticked.ms > SLEPT_MS) this.#woke()
+    this.ticked.again()
+    this.player?.second()
+    this.#told()
+    if (this.player?.worn) this.#reload() // charts embedded many times over: start afresh before it hurts
+  }
+
+  #woke() {
+    if (!this.player) return
+    this.player.woke()
+    this.#beat()
   }
 
   /** The server gave no answer for some seconds: say so over the whole screen. */
-  #unheard(seconds) {
-    const gone = seconds * 1000 > AWAY_MS
-    if (this.away.hidden === !gone && !gone) return
+  #told() {
+    const gone = this.failures > 0 && this.answered.ms > AWAY_MS
     this.away.hidden = !gone
     document.body.toggleAttribute("data-away", gone)
     if (!gone) return
-    const since = new Date(Date.now() - seconds * 1000).toLocaleTimeString("en-GB")
+    const since = new Date(this.now() - this.answered.ms).toLocaleTimeString("en-GB")
     say(this.away.firstChild, "The server does not answer")
-    say(this.away.lastChild, `since ${since}. What you see is from then. It comes back by itself.`)
+    say(this.away.lastChild, this.player ? `What you see is from ${since}. It comes back by itself.` : `since ${since}. This screen keeps trying.`)
   }
 
+  /** Some pixels to the side each minute, so that nothing burns into the screen. */
   #drift() {
-    this.step = ((this.step ?? 0) + 1) % DRIFT.length
+    this.step = (this.step + 1) % DRIFT.length
     const [x, y] = DRIFT[this.step]
     stage.style.transform = `translate(${x}px, ${y}px)`
   }
 
   async #fetch(path, options = {}) {
     const over = new AbortController()
-    const timer = setTimeout(() => over.abort(), 5000)
+    const timer = setTimeout(() => over.abort(), PATIENCE_MS)
     try {
       const reply = await fetch(path, { cache: "no-store", signal: over.signal, ...options })
-      if (reply.status < 500) this.answered = Date.now()
+      if (reply.status >= 500) throw new Error(reply.statusText)
+      this.answered.again()
+      this.failures = 0
+      this.#told()
       return reply
     } catch {
+      this.failures += 1
       return null
     } finally {
       clearTimeout(timer)
     }
   }
+}
 
-  #session(name, value) {
-    try {
-      if (value !== undefined) sessionStorage.setItem(`plumbline.wall.${name}`, String(value))
-      return Number(sessionStorage.getItem(`plumbline.wall.${name}`))
-    } catch { return null }
-  }
+/** A number that outlives a reload. */
+function kept(name, value) {
+  try {
+    if (value !== undefined) sessionStorage.setItem(`plumbline.wall.${name}`, String(value))
+    return Number(sessionStorage.getItem(`plumbline.wall.${name}`))
+  } catch { return 0 }
 }
 
 new Wall().start()

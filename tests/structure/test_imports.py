@@ -12,15 +12,15 @@ ROOT = Path(__file__).parents[2]
 
 # From the ground up. A room imports from its own layer and from those below; a new one is named here.
 LAYERS = (
-    {"errors", "settings", "format"},
+    {"errors", "settings", "format", "running"},
     {"events", "query", "messages", "window", "yaml_lines", "yaml_text", "yaml_edit"},
     {"workspace", "workspace_fields", "workspace_checks", "workspace_names", "workspace_reader", "workspace_live"}
     | {"store", "declare", "declare_choices", "inline", "pins"}
     | {"rights", "key_text", "keys_db", "keys", "screens", "damping", "logs"}
     | {"keys_cli", "terminal"},
-    {"ingest", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "hub"}
+    {"ingest", "load", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "hub"}
     | {"critical", "flows", "flow_tree"},
-    {"service", "telemetry", "exports", "local"},
+    {"service", "telemetry", "exports", "local", "load_cli"},
     {"api"},
 )
 # Programs of their own that meet a server only through its public API.
