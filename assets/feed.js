@@ -103,7 +103,9 @@ export class Feed {
     if (!this.ticket) return this.#open([])
     const turn = (this.turn = {})
     this.ticket().then((ticket) => { if (turn === this.turn) this.#open([`ticket.${ticket}`]) }, (error) => {
-      if (turn === this.turn) this.#lost(error.final ? 4501 : 1006, error.message)
+      if (turn !== this.turn) return
+      if (error.final) this.#end(4501, error.message)
+      else this.#lost(1006, error.message)
     })
   }
 
@@ -174,7 +176,7 @@ export class Feed {
   }
 
   #lost(code, reason) {
-    const again = code === 4501 && this.turn && !this.spent // one ticket may have been too old
+    const again = code === 4501 && this.ticket && !this.spent // one ticket may have been too old
     if (again) this.spent = true
     else if (code >= 4500 && code <= 4999) return this.#end(code, reason || refusal(code))
     this.attempt += 1

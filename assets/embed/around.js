@@ -36,15 +36,16 @@ export class Around {
   }
 
   #want(reason) {
-    return new Promise((done, failed) => {
-      if (!this.framed) return failed(refused(ALONE, true))
+    if (!this.framed) return Promise.reject(refused(ALONE, true))
+    this.waiting ??= new Promise((done, failed) => {
       this.wanted = { done, failed }
       this.patience = setTimeout(() => failed(refused(SILENT, true)), ANSWER_MS)
       this.tell("ticket", { reason })
     }).finally(() => {
       clearTimeout(this.patience)
-      this.wanted = null
+      this.waiting = this.wanted = null
     })
+    return this.waiting
   }
 
   #heard({ source, origin, data }) {

@@ -206,7 +206,7 @@ def test_an_unknown_log_format_is_named() -> None:
         logs.formatter("jsn")
 
 
-@pytest.mark.parametrize("offered", [None, "", "a b", "x" * 65, "a\nb", "é", f"id-{KEY}", KEY])
+@pytest.mark.parametrize("offered", [None, "", "a b", "x" * 65, "a\nb", "é", f"id-{KEY}", KEY], ids=range(8))
 def test_an_id_that_is_not_plain_is_replaced(offered: str | None) -> None:
     made = logs.request_id(offered)
     assert made != offered
