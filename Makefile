@@ -11,7 +11,7 @@ run: $(INSTALLED) ## serve on http://127.0.0.1:5006 with the demo fleet
 
 test: $(INSTALLED) ## run every test, in a real browser too
 	@$(PY) tests/browser/chromium.py
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED) ## format, lint and types
 	$(PY) -m ruff format --check .

@@ -133,17 +133,17 @@ def _metrics(choices: Choices) -> Iterator[str]:
 def _tiles(columns: Mapping[str, Column], time: str, choices: Choices) -> Iterator[dict[str, Any]]:
     """The first board: how much there is, the most useful numbers, what they depend on, and the rows themselves."""
     numbers, groups = choices.best_numbers(), choices.best_groups()
-    yield {"id": "rows", "type": "kpi", "metric": "rows", "width": 3}
-    for number in numbers[:3]:
-        metric = number.sum if number.amount else number.avg
-        yield {"id": metric, "type": "kpi", "metric": metric, "width": 3}
+    first = ["rows", *(number.sum if number.amount else number.avg for number in numbers[:3])]
+    yield from ({"id": metric, "type": "kpi", "metric": metric, "width": 12 // len(first)} for metric in first)
     plot = {"width": 6 if numbers else 12, "height": 240}
     yield {"id": "rows_line", "type": "line", "title": "Rows over time", "metric": "rows"} | plot
     if numbers:
         shown = [number for number in numbers if together(number, numbers[0])][:3]
         title = "Means over time" if len(shown) > 1 else f"Mean {_low(shown[0].title)} over time"
         yield {"id": "means", "type": "line", "title": title, "metrics": [number.avg for number in shown]} | plot
-    for group in groups[: 2 if numbers else 3]:
+    bars = groups[: 2 if numbers else 3]
+    width = 12 // max(1, len(bars) + bool(numbers and groups))
+    for group in bars:
         title = f"Rows by {_low(group.title)}"
         yield {
             "id": f"by_{group.name}"[:64],
@@ -152,15 +152,17 @@ def _tiles(columns: Mapping[str, Column], time: str, choices: Choices) -> Iterat
             "metric": "rows",
             "by": group.name,
             "limit": 8,
+            "width": width,
         }
     if numbers and groups:
         title = f"Mean {_low(numbers[0].title)} by {_low(groups[0].title)}"
-        best = {"metric": numbers[0].avg, "by": groups[0].name, "limit": 8}
+        best = {"metric": numbers[0].avg, "by": groups[0].name, "limit": 8, "width": width}
         yield {"id": "mean_by", "type": "bars", "title": title} | best
     for group in choices.best_bins()[:1]:
         title = f"{choices.titles[group.column]}, how often"
         yield {"id": "sizes", "type": "heatmap", "title": title, "metric": "rows", "by": group.name, "width": 12}
-    listed = ["time", *(name for name in columns if name != time)][:LATEST]
+    calendar = {group.column for group in choices.groups if group.calendar}  # the time says it already
+    listed = ["time", *(name for name in columns if name != time and name not in calendar)][:LATEST]
     yield {"id": "latest", "type": "latest", "title": "Latest rows", "columns": listed, "limit": 20, "width": 12}
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from analytics.asking import Answer, rfc3339
 from analytics.errors import Internal, PlumblineError
+from analytics.frames import board_difference
 from analytics.messages import AnalyticsUpdate, BoardRequest, ErrorReply, Position, Question, encode
 from analytics.query import Filter
 

@@ -375,13 +375,18 @@ def _key(row: tuple[Any, ...]) -> Key:
 
 
 def _principal(key: Key) -> Principal:
-    limits = {name: getattr(key.rights, name) for name in ("domains", "datasets", "boards")}
+    domains, datasets, boards = (
+        None if names is None else frozenset(names)
+        for names in (key.rights.domains, key.rights.datasets, key.rights.boards)
+    )
     return Principal(
         key_id=key.id,
         name=key.name,
         scopes=frozenset(key.rights.scopes),
         expires_at=key.expires_at,
-        **{name: None if values is None else frozenset(values) for name, values in limits.items()},
+        domains=domains,
+        datasets=datasets,
+        boards=boards,
     )
 
 

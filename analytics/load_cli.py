@@ -129,10 +129,16 @@ class Job:
 
     def load(self, target: Target) -> None:
         """Ask, load, report. Raises PlumblineError."""
+        from analytics.declare import dataset_name
         from analytics.load.datasets import free_name
         from analytics.load.rejects import Rejects
         from analytics.load.run import Load
 
+        if self._asked.dataset and dataset_name(self.plan.dataset) != self.plan.dataset:
+            raise ValidationError(
+                f"--dataset: expected small letters, digits and _, got {self.plan.dataset[:80]!r}",
+                hint=f"such as {dataset_name(self.plan.dataset)}",
+            )
         if not self._asked.dataset:
             name = free_name(self.plan.dataset, target.datasets, target.boards)
             self.plan = msgspec.structs.replace(self.plan, dataset=name)

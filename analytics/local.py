@@ -1,162 +1,199 @@
-"""An engine without a server: a DuckDB file of Plumbline's, or rows, with a store and an agent of one's own.
+"""An engine without a server: a copy of a DuckDB file of Plumbline's, or rows, with a store and an agent of one's own.
 
-What a notebook uses to show a frame, and a script to ask it: `Local(frame)`, `local.answer(request)`.
+What a notebook uses to show a frame, and a script to ask it: `with Local(frame) as local: local.answer(request)`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import shutil
 import tempfile
 import threading
-from collections.abc import Coroutine
-from datetime import UTC, datetime
+import weakref
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
+import duckdb
+import msgspec
 import pyarrow as pa
 
+from analytics import running, window
 from analytics.agent import AnalyticsAgent
-from analytics.asking import Answer
-from analytics.declare import column_names, profile_of
-from analytics.declare import declared as yaml_of
-from analytics.errors import ValidationError, unknown
+from analytics.asking import Answer, rfc3339
+from analytics.errors import Conflict, NotFound, ValidationError
 from analytics.messages import Question
 from analytics.sources import Sources
 from analytics.store.duckdb import DuckDBStore
-from analytics.workspace import Column, Workspace, load
+from analytics.tables import declared
+from analytics.workspace import Board, Tile, Workspace, load
 
 T = TypeVar("T")
-ColumnType = Literal["text", "integer", "number", "boolean", "time"]
-NAME = "data"  # of the dataset made of rows
-MOMENT = pa.timestamp("us")
+NAME = "data"  # of the dataset made of rows, and of its board
+TIMED = ("line", "heatmap")  # tiles that say nothing where no row has a time
+HINT = "give the plumbline.duckdb of a data directory"
+MINUTE = timedelta(minutes=1)
 
 
 class Local:
-    """data: the path of a DuckDB file that no server holds open, or rows (a pandas or polars frame, an Arrow table, a
-    dict of columns), whose time column is `time`. workspaces: YAML files to know beside the file's own.
+    """data: the path of a plumbline.duckdb that no server holds open, or rows as `analytics.tables` reads them, whose
+    time column is `time`. workspaces: YAML files to know beside the file's own.
 
-    The work is done by an event loop on a thread of its own. Raises ValidationError.
+    A file is copied, so nothing here changes it. The work is done by an event loop on a thread of its own.
+    Raises ValidationError, NotFound, Conflict.
     """
 
-    def __init__(self, data: Any, time: str | None = None, *, workspaces: list[Path]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="plumbline-")
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="plumbline-local", daemon=True)
+    def __init__(self, data: Any, time: str | None = None, *, workspaces: Sequence[Path]) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="plumbline-local", daemon=True)
         self._thread.start()
-        folder = Path(self._folder.name)
+        folder = Path(tempfile.mkdtemp(prefix="plumbline-"))
+        self._end = weakref.finalize(self, _ended, self._loop, self._thread, folder)
+        _before_exit(weakref.WeakMethod(self.close))
+        self.timeless = False
+        self.told = ""  # what the data is, for people
+        self._store: DuckDBStore | None = None
+        self._sources = Sources()
         try:
-            path, rows, files = folder / "plumbline.duckdb", None, list(workspaces)
             if isinstance(data, str | Path):
-                path = Path(data)
-                if not path.is_file():
-                    raise ValidationError(
-                        f"no file {str(path)!r}", hint="give the plumbline.duckdb of a data directory"
-                    )
-                files += sorted((path.parent / "workspaces").glob("*.yaml"))
+                self.workspace = load([*workspaces, *self._copied(Path(data).expanduser(), folder)])
+                self._run(self._open(folder, None))
             else:
-                yaml, rows = declared(data, time)
-                (folder / f"{NAME}.yaml").write_text(yaml, "utf-8")
-                files.append(folder / f"{NAME}.yaml")
-            self.workspace: Workspace = load(files)
-            self._store = DuckDBStore(path, lambda: self.workspace)
-            self._sources = Sources()
-            self.run(self._open(rows))
-            self._agent = AnalyticsAgent(self._store, lambda: self.workspace, self._sources)
+                self.workspace = self._declared(data, time, folder, workspaces)
+            self._agent = AnalyticsAgent(self._opened, lambda: self.workspace, self._sources)
         except BaseException:
             self.close()
             raise
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do it in the engine's loop and wait."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+    def __enter__(self) -> Local:
+        return self
 
-    async def _open(self, rows: pa.Table | None) -> None:
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def begin(self, request: Question) -> Future[Answer]:
+        """Ask; the future has the answer, or raises what the agent raises."""
+        return self._begun(self._agent.answer(request, now=datetime.now(UTC)))
+
+    def answer(self, request: Question) -> Answer:
+        """Ask and wait. Raises what the agent raises."""
+        return self.begin(request).result()
+
+    def home(self, board: Board) -> str:
+        """The window of a board that holds data: its own, or one as long that ends where the data does."""
+        now = datetime.now(UTC)
+        span = window.resolve(window.parse(board.window, board.window), now)
+        datasets = {tile.dataset for tile in board.tiles}
+        ends = [end for dataset in datasets if (end := self._run(self._newest(dataset))) is not None]
+        if not ends or max(ends) >= span.start or not board.window.startswith("now"):
+            return board.window
+        end = max(ends).replace(second=0, microsecond=0) + MINUTE
+        return f"{end - timedelta(seconds=span.seconds):%Y-%m-%dT%H:%M:%SZ} to {end:%Y-%m-%dT%H:%M:%SZ}"
+
+    def close(self) -> None:
+        """End the engine and its thread, and forget the copy. Twice is once."""
+        if self._end.alive:
+            self._run(self._shut())
+            self._end()
+
+    # steps
+
+    @property
+    def _opened(self) -> DuckDBStore:
+        assert self._store is not None
+        return self._store
+
+    def _begun(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        if not self._end.alive:
+            work.close()
+            raise Conflict("this board is closed")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._begun(work).result()
+
+    async def _open(self, folder: Path, rows: pa.Table | None) -> None:
+        self._store = DuckDBStore(folder / "plumbline.duckdb", lambda: self.workspace)
         await self._store.open()
         if rows is not None:
             await self._store.append(NAME, rows)
-            self._sources.observe(NAME, rows, datetime.now(UTC))
 
-    async def answer(self, request: Question) -> Answer:
-        """One answer; call it in `loop`. Raises what the agent raises."""
-        return await self._agent.answer(request, now=datetime.now(UTC))
+    async def _shut(self) -> None:
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        if self._store is not None:
+            await self._store.close()
 
-    def close(self) -> None:
-        with contextlib.suppress(AttributeError):  # it was never opened
-            self.run(self._store.close())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5)
-        self.loop.close()
-        self._folder.cleanup()
+    async def _newest(self, dataset: str) -> datetime | None:
+        table = await self._opened.read("SELECT max(time) AS t FROM {events}", dataset=dataset)
+        found: datetime | None = table["t"][0].as_py()
+        return found and found.replace(tzinfo=UTC)
 
+    def _copied(self, path: Path, folder: Path) -> list[Path]:
+        """Copy the file while nobody writes to it; gives back the workspace files beside it."""
+        if not path.is_file():
+            raise NotFound(f"no file {str(path)!r}", hint=HINT)
+        try:
+            with contextlib.closing(duckdb.connect(str(path), read_only=True)) as held:
+                found = held.execute("SELECT 1 FROM duckdb_schemas() WHERE schema_name = 'pl_about'").fetchone()
+                if found is None:
+                    raise ValidationError(
+                        f"{str(path)!r} holds no data of Plumbline's", hint="give its rows: data=a DataFrame"
+                    )
+                for suffix in ("", ".wal"):  # committed rows may still be in the log
+                    if path.with_name(path.name + suffix).exists():
+                        shutil.copyfile(path.with_name(path.name + suffix), folder / f"plumbline.duckdb{suffix}")
+        except (duckdb.IOException, duckdb.ConnectionException) as error:
+            raise _refused(path, str(error)) from None
+        self.told = path.name
+        return sorted((path.parent / "workspaces").glob("*.yaml"))
 
-def declared(data: Any, time: str | None) -> tuple[str, pa.Table]:
-    """A dataset made of rows: its YAML, and the rows in its schema. Raises ValidationError."""
-    given = arrow(data)
-    if given.num_columns == 0 or given.num_rows == 0:
-        raise ValidationError("expected rows, got none")
-    if time is not None and time not in given.column_names:
-        raise ValidationError(unknown("column", time, given.column_names))
-    found = time or next((f.name for f in given.schema if pa.types.is_temporal(f.type)), None)
-    place = given.column_names.index(found) if found is not None else None
-    names = column_names(given.column_names, place)
-    now = datetime.now(UTC).replace(tzinfo=None)
-    columns: list[str] = []
-    arrays: list[pa.ChunkedArray] = []
-    kinds: dict[str, Column] = {}
-    for name, field, values in zip(names, given.schema, given.columns, strict=True):
-        kind, typed = _typed(field, values)
-        columns.append(name)
-        arrays.append(typed)
-        if name != "time":
-            kinds[name] = Column(type=kind)
-    table = pa.table(dict(zip(columns, arrays, strict=True)))
-    if "time" not in table.column_names:
-        times = table.column(columns[place]).cast(MOMENT) if place is not None else pa.array([now] * len(table), MOMENT)
-        table = table.add_column(0, "time", times)
-    about = {
-        "received": pa.array([now] * len(table), MOMENT),
-        "event_id": pa.array([f"row {i}" for i in range(len(table))]),
-        "source": pa.array(["notebook"] * len(table)),
-    }
-    for name, values in about.items():
-        table = table.append_column(name, values)
-    yaml = yaml_of(
-        NAME, "Data", kinds, columns[place] if place is not None else "", profile_of(table), now=datetime.now(UTC)
-    )
-    return yaml, table
-
-
-def arrow(data: Any) -> pa.Table:
-    """Rows of any common kind as an Arrow table. Raises ValidationError."""
-    if isinstance(data, pa.Table):
-        return data
-    if isinstance(data, dict):
-        return pa.table(data)
-    if hasattr(data, "to_arrow"):  # polars
-        return data.to_arrow()
-    if hasattr(data, "columns") and hasattr(data, "dtypes"):  # pandas
-        return pa.Table.from_pandas(data.reset_index(drop=False) if data.index.name else data, preserve_index=False)
-    raise ValidationError(
-        f"cannot show {type(data).__name__}",
-        hint="give a DataFrame, an Arrow table, a dict of columns or a DuckDB file",
-    )
+    def _declared(self, data: Any, time: str | None, folder: Path, workspaces: Sequence[Path]) -> Workspace:
+        now = datetime.now(UTC)
+        made = declared(NAME, data, time, now=now)
+        file = folder / f"{NAME}.yaml"
+        file.write_text(made.yaml, "utf-8")
+        self.workspace = load([*workspaces, file])
+        self._run(self._open(folder, made.rows))
+        self.timeless = not made.time
+        left = f"; {made.untimed:,} without a time are left out" if made.untimed else ""
+        self.told = f"{made.rows.num_rows:,} rows{left}"
+        board = msgspec.structs.replace(self.workspace.boards[NAME], file="")
+        if self.timeless:
+            tiles = tuple(_untimed(tile) for tile in board.tiles if tile.type not in TIMED)
+            span = f"{rfc3339(now - MINUTE)} to {rfc3339(now + MINUTE)}"
+            board = msgspec.structs.replace(board, tiles=tiles, window=span)
+        return msgspec.structs.replace(self.workspace, boards=self.workspace.boards | {NAME: board})
 
 
-def _typed(field: pa.Field, values: pa.ChunkedArray) -> tuple[ColumnType, pa.ChunkedArray]:
-    """One of the column types of a dataset, and the values as such."""
-    kind = field.type
-    if pa.types.is_boolean(kind):
-        return "boolean", values
-    if pa.types.is_integer(kind):
-        return "integer", values.cast(pa.int64(), safe=False)
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "number", values.cast(pa.float64())
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return "time", values.cast(MOMENT, safe=False)
-    if pa.types.is_dictionary(kind):
-        values = values.cast(kind.value_type)
-    try:
-        return "text", values.cast(pa.string())
-    except pa.ArrowInvalid:
-        return "text", pa.chunked_array([[None if v is None else str(v) for v in values.to_pylist()]], pa.string())
+def _untimed(tile: Tile) -> Tile:
+    return msgspec.structs.replace(tile, columns=tuple(column for column in tile.columns if column != "time"))
+
+
+def _refused(path: Path, why: str) -> Conflict | ValidationError:
+    if "lock" not in why and "different configuration" not in why:
+        return ValidationError(f"{str(path)!r} is not a DuckDB file", hint=HINT)
+    url = running.server_of(path.parent)
+    by = f"the server at {url}" if url else "another process"
+    hint = f"ask the server instead: Board(..., url={url or 'http://...'!r}, key=...)"
+    return Conflict(f"{path.name} is in use by {by}", hint=hint)
+
+
+def _before_exit(close: weakref.WeakMethod[Callable[[], None]]) -> None:
+    """End it with the program, and before the threads that it needs for that."""
+    register = getattr(threading, "_register_atexit", atexit.register)
+    register(lambda: (found := close()) and found())
+
+
+def _ended(loop: asyncio.AbstractEventLoop, thread: threading.Thread, folder: Path) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
+    if not thread.is_alive():
+        loop.close()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -16,10 +16,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from analytics.errors import NotFound, Overloaded, ValidationError, unknown
+from analytics.errors import Forbidden, NotFound, Overloaded, ValidationError, unknown
 from analytics.keys import Keys
 from analytics.keys_db import Database
 from analytics.query import Filter
+from analytics.rights import Rights
+from analytics.window import parse as parse_window
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that looks like something else across a room
 CODE_LETTERS = 6
@@ -141,17 +143,28 @@ class Screens:
             del self._waiting[secret]
         return waiting.token
 
-    def pair(self, code: str, plan: Plan, *, by: str | None = None, address: str | None = None) -> Screen:
-        """Make the browser that shows `code` a screen. Raises NotFound, ValidationError."""
-        self._check(plan)
+    def pair(
+        self, code: str, plan: Plan, maker: str | None = None, *, by: str | None = None, address: str | None = None
+    ) -> Screen:
+        """Make the browser that shows `code` a screen, with no more rights than the key `maker` has. Raises NotFound,
+        Forbidden, ValidationError."""
+        self._check(plan, maker)
         typed = code.strip().upper().replace("-", "").replace(" ", "")
         now = self._monotonic()
         waiting = next((w for w in self._waiting.values() if w.code == typed and w.until > now and not w.token), None)
         if waiting is None:
             raise NotFound("no screen shows this code", hint="type the six letters that the screen shows now")
-        key, _ = self._keys.create(
-            f"screen {plan.name}", ["read"], boards=_boards_of(plan), by=by, address=address
-        )  # nobody ever sees its text: the browser gets a session
+        had = self._keys.get(maker).rights if maker else Rights(("admin",))
+        key, _ = self._keys.create(  # nobody ever sees its text: the browser gets a session
+            f"screen {plan.name}",
+            ["read"],
+            boards=_boards_of(plan),
+            domains=had.domains,
+            datasets=had.datasets,
+            networks=had.networks,
+            by=by,
+            address=address,
+        )
         screen = Screen(id=key.id, key_id=key.id, plan=plan, revision=1)
         body = msgspec.json.encode(plan).decode()
         self._db.write("INSERT INTO screens VALUES (?, ?, ?, ?)", (screen.id, key.id, body, 1))
@@ -173,10 +186,12 @@ class Screens:
             raise NotFound(unknown("screen", screen_id[:80], [s.id for s in self.list()]))
         return _screen(rows[0])
 
-    def change(self, screen_id: str, plan: Plan, *, by: str | None = None, address: str | None = None) -> Screen:
-        """Another plan; its key follows. Raises NotFound, ValidationError."""
+    def change(
+        self, screen_id: str, plan: Plan, maker: str | None = None, *, by: str | None = None, address: str | None = None
+    ) -> Screen:
+        """Another plan; its key follows. Raises NotFound, Forbidden, ValidationError."""
         old = self.get(screen_id)
-        self._check(plan)
+        self._check(plan, maker)
         if _boards_of(plan) != _boards_of(old.plan):
             self._keys.limit(old.key_id, boards=_boards_of(plan), by=by, address=address)
         body = msgspec.json.encode(plan).decode()
@@ -191,11 +206,15 @@ class Screens:
         self._heard.pop(screen_id, None)
         return screen
 
-    def _check(self, plan: Plan) -> None:
+    def _check(self, plan: Plan, maker: str | None) -> None:
         known = self._boards()
+        mine = self._keys.get(maker).rights.boards if maker else None
+        if mine is not None and not set(_boards_of(plan)) <= set(mine):
+            raise Forbidden(f"this key is bound to boards {', '.join(mine)}, and so are its screens")
         for entry in plan.playlist:
             if entry.board not in known:
                 raise ValidationError(unknown("board", entry.board[:80], known))
+            parse_window(entry.window, "now-1h")
         if plan.name != plan.name.strip() or not plan.name.isprintable():
             raise ValidationError("a screen needs a name of printable characters")
 

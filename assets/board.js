@@ -19,7 +19,8 @@ const BUDGET_MS = 7 // of one animation frame
  * options: {scope: Scope, bokeh: Promise of the Bokeh global, status(status), data(board), theme(),
  * request(scope): the standing request, where it is not that of the named board, actions(tile): more entries for the
  * menu of a tile, as menus.js takes them, shares(again): scales in common with another board, see shares.js,
- * files(tile): the ways out in that menu, brushed(tile, from, to) hears of a span that is zoomed into, in ms}.
+ * files(tile): the ways out in that menu, brushed(tile, from, to) hears of a span that is zoomed into, in ms,
+ * still: nothing can be asked any more}.
  * Returns {setScope(state), setTheme(theme), status(), destroy()}.
  */
 export function mount(element, spec, transport, options = {}) {
@@ -30,8 +31,8 @@ export function mount(element, spec, transport, options = {}) {
 }
 
 class BoardView {
-  constructor(element, spec, transport, { scope, bokeh, status, data, theme, request, actions, shares, brushed, files = entries, scale = 1 }) {
-    Object.assign(this, { element, spec, transport, scale, hooks: { status, data, theme, actions, brushed, files } })
+  constructor(element, spec, transport, { scope, bokeh, status, data, theme, request, actions, shares, brushed, files = entries, still = false, scale = 1 }) {
+    Object.assign(this, { element, spec, transport, scale, hooks: { status, data, theme, actions, brushed, files, still } })
     this.request = () => request?.(this.scope) ?? this.scope.request(spec.board)
     this.scope = scope ?? new Scope({}, { window: spec.window })
     this.board = null
@@ -47,7 +48,7 @@ class BoardView {
     this.tip = tips(element)
     this.hover = new Hover(element)
     this.shares = shares?.((id) => this.#again(id)) ?? new Shares((id) => this.#again(id))
-    this.common = this.#common(bokeh)
+    this.common = this.#common(bokeh, still)
     this.grid = element.querySelector(".grid") ?? element.appendChild(h("div.grid"))
     this.tiles = new Map(spec.tiles.map((tile) => [tile.id, new TileView(this, tile)]))
     this.grid.replaceChildren(...[...this.tiles.values()].map((tile) => tile.element))
@@ -71,7 +72,7 @@ class BoardView {
   }
 
   /** What every tile may know of its board. */
-  #common(bokeh) {
+  #common(bokeh, still) {
     const view = this
     const boards = document.querySelectorAll(".plumbline .tile[data-tile]").length
     return {
@@ -88,7 +89,7 @@ class BoardView {
       toggle: (dim, value) => view.scope.toggle(dim, value),
       toggleAll: (filters) => view.#toggleAll(filters),
       filtered: (dim, value) => view.scope.has(dim, value),
-      filterTip: (dim, value, shown = value ?? "(none)") => `${view.scope.has(dim, value) ? "Take away the filter" : "Filter"} ${dim} = ${shown}`,
+      filterTip: (dim, value, shown = value ?? "(none)") => (still ? "" : `${view.scope.has(dim, value) ? "Take away the filter" : "Filter"} ${dim} = ${shown}`),
       address: (path, dim, value) => {
         const others = view.scope.state.filters.filter((f) => f !== view.scope.kept(dim))
         return view.scope.href({ filters: [...others, { dim, op: "is", values: [value === null ? null : String(value)] }], args: {} }, path)
@@ -121,7 +122,7 @@ class BoardView {
   #escape(event) {
     if (event.key !== "Escape" || event.defaultPrevented || anyOpen()) return
     const target = event.composedPath()[0]
-    if (target.closest?.("input, textarea, select, dialog, .menu") || !(target === document.body || this.element.contains(event.target))) return
+    if (target.closest?.("input, textarea, select, dialog, .menu") || !(target === document.body || this.element.contains(target))) return
     if (!this.large && !this.scope.canUndo) return
     event.preventDefault()
     if (this.large) this.large()

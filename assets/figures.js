@@ -148,11 +148,11 @@ export function sync(source, data) {
 function scaled(figure, scale) {
   const plot = figure.view.model
   const margins = ["left", "right", "top", "bottom"].map((side) => `min_border_${side}`)
-  plot.setv(Object.fromEntries(margins.map((name) => [name, plot[name] * scale])))
+  plot.setv(Object.fromEntries(margins.map((name) => [name, Math.round(plot[name] * scale)])))
   const size = (text) => `${Math.round(Number.parseFloat(text) * scale)}px`
   for (const kind of ["axis:x", "axis:y"]) {
     const axis = figure.find(kind)
-    axis.setv({ major_label_text_font_size: size(axis.major_label_text_font_size), major_label_standoff: axis.major_label_standoff * scale })
+    axis.setv({ major_label_text_font_size: size(axis.major_label_text_font_size), major_label_standoff: Math.round(axis.major_label_standoff * scale) })
   }
   for (const { glyph } of plot.renderers) {
     if (glyph?.type === "Line") glyph.line_width = { value: glyph.line_width.value * Math.max(1, scale * 0.8) }

@@ -39,8 +39,10 @@ function popup(button, { role, label, kind = "", fill, keys, closed, home }) {
     const at = (button.isConnected ? button : home?.() ?? document.body).getBoundingClientRect()
     const { clientWidth: width, clientHeight: height } = document.documentElement
     const below = height - at.bottom - 6 - MARGIN
-    box.style.left = `${Math.max(MARGIN, Math.min(at.left, width - box.offsetWidth - MARGIN))}px`
-    box.style.top = `${Math.max(MARGIN, Math.min(at.bottom + 6, height - Math.min(box.scrollHeight, Math.max(below, 240)) - MARGIN))}px`
+    box.style.left = box.style.top = "0px"
+    const corner = box.getBoundingClientRect() // not that of the window where something around the board holds what is fixed
+    box.style.left = `${Math.max(MARGIN, Math.min(at.left, width - box.offsetWidth - MARGIN)) - corner.left}px`
+    box.style.top = `${Math.max(MARGIN, Math.min(at.bottom + 6, height - Math.min(box.scrollHeight, Math.max(below, 240)) - MARGIN)) - corner.top}px`
     box.style.maxHeight = `${Math.max(below, 240)}px`
   }
 
@@ -69,6 +71,9 @@ function popup(button, { role, label, kind = "", fill, keys, closed, home }) {
   return { open, close, place, toggle: () => (box ? close() : open()), get box() { return box } }
 }
 
+/** What has the focus, in the page or in the shadow that `element` is in. */
+const focused = (element) => element.getRootNode().activeElement
+
 /** Where a box of this button lies on top of everything: the body, or what is in front of it, or the shadow it is in. */
 function ground(button) {
   const root = button.getRootNode()
@@ -87,7 +92,7 @@ function trapped(event, box) {
   const stops = [...box.querySelectorAll("button, input, select, a[href], [tabindex='0']")].filter((e) => e.tabIndex >= 0 && !e.disabled && e.offsetParent)
   const [first, last] = [stops[0], stops.at(-1)]
   const edge = event.shiftKey ? first : last
-  if (document.activeElement !== edge && box.contains(document.activeElement)) return
+  if (focused(box) !== edge && box.contains(focused(box))) return
   event.preventDefault()
   ;(event.shiftKey ? last : first)?.focus()
 }
@@ -113,15 +118,15 @@ export function menu(button, items) {
     return h("button", { role, type: "button", tabindex: "-1", click: choose, ...states }, inner)
   }
 
-  const fill = (box, close, focused) => {
+  const fill = (box, close, chosen) => {
     box.replaceChildren(...items().map((item) => entry(item, box, close)))
-    if (focused) [...box.children].find((c) => c.textContent === focused)?.focus()
+    if (chosen) [...box.children].find((c) => c.textContent === chosen)?.focus()
     return box.querySelector("[aria-checked=true]") ?? box.querySelector("[role^=menuitem]")
   }
 
   const walk = (event, box, close) => {
     const entries = [...box.querySelectorAll("[role^=menuitem]")]
-    const now = entries.indexOf(document.activeElement)
+    const now = entries.indexOf(focused(box))
     const to = { ArrowDown: now + 1, ArrowUp: now - 1, Home: 0, End: -1 }[event.key]
     if (event.key === "Tab") close()
     else if (to !== undefined && entries.length) {

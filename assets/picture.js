@@ -21,7 +21,7 @@ const SIDES = ["top", "right", "bottom", "left"]
  */
 export async function picture(element, { foot = [] } = {}) {
   await settled(element)
-  const font = await inlined(new URL("./fonts/inter.woff2", import.meta.url).href)
+  const font = await inlined(globalThis.Plumbline?.font ?? new URL("./fonts/inter.woff2", import.meta.url).href)
   const look = getComputedStyle(element)
   const box = content(element, look)
   const width = Math.ceil(box.width) + 2 * PAD

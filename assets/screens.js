@@ -2,15 +2,16 @@
 
 import { arrange, h, icon, mark, say } from "./dom.js"
 import * as format from "./format.js"
+import { toast } from "./toast.js"
+import { Playlist } from "./wall/playlist.js"
 
 const EVERY_MS = 2000
 const SILENT_S = 10 // a screen that beats every two seconds and was not heard for so long is away
 const boards = JSON.parse(document.getElementById("boards").textContent)
-const RANGES = [["", "as the board says"], ["now-5m", "5 minutes"], ["now-15m", "15 minutes"], ["now-1h", "1 hour"], ["now-6h", "6 hours"],
-  ["now-24h", "24 hours"], ["now-7d", "7 days"], ["now/d", "today"]]
 
 const find = (name) => document.querySelector(`[data-control="${name}"]`)
 const main = document.querySelector("main")
+const playlist = new Playlist({ list: find("playlist"), add: find("add"), link: find("link"), told: find("link-told") }, boards)
 const cards = new Map()
 let skew = 0
 
@@ -75,8 +76,9 @@ function filled(element, screen) {
     status.replaceChildren(icon(sign), word)
   }
   const titled = (name) => boards.find((b) => b.name === name)?.title ?? name
-  const listed = screen.playlist.map((e) => `${titled(e.board)} ${format.age(e.seconds)}`).join(", ")
-  say(about.querySelector(".playing"), screen.playlist.length > 1 ? `Plays ${listed}` : `Shows ${titled(screen.playlist[0].board)}`)
+  const scoped = (e) => e.filters.length ? `${titled(e.board)} of ${e.filters.flatMap((f) => f.values).join(", ")}` : titled(e.board)
+  const listed = screen.playlist.map((e) => `${scoped(e)} ${format.age(e.seconds)}`).join(", ")
+  say(about.querySelector(".playing"), screen.playlist.length > 1 ? `Plays ${listed}` : `Shows ${scoped(screen.playlist[0])}`)
   const facts = [
     ["Now", away || !screen.board ? format.DASH : `${titled(screen.board)}${screen.page ? `, page ${screen.page + 1}` : ""}`],
     ["Last frame", screen.frame_age_s === null || away ? format.DASH : `${format.age(screen.frame_age_s)} ago`],
@@ -102,68 +104,16 @@ function filled(element, screen) {
 async function flashing(screen) {
   try {
     await call(`/api/screens/${screen.id}/flash`, "POST")
-    say(find("said"), `${screen.name} shows its name now.`)
-  } catch (error) { say(find("said"), error.message) }
+    toast(`${screen.name} shows its name now.`, { tone: "good" })
+  } catch (error) { toast(error.message, { tone: "bad" }) }
 }
 
 function revoking(screen) {
   say(document.getElementById("revoke-title"), `Revoke “${screen.name}”?`)
-  ask("revoke", () => call(`/api/screens/${screen.id}`, "DELETE"), () => { say(find("said"), `${screen.name} is revoked.`); refresh() })
+  ask("revoke", () => call(`/api/screens/${screen.id}`, "DELETE"), () => { toast(`${screen.name} is revoked.`, { tone: "good" }); refresh() })
 }
 
 // the plan
-
-/** One item of a playlist: a board, how long, and its range; filters come with a pasted link. */
-function item(entry = {}) {
-  const line = h("li.item", {})
-  line.filters = entry.filters ?? []
-  line.compare = entry.compare ?? "previous"
-  const board = h("select", { "aria-label": "Board" }, boards.map((b) => h("option", { value: b.name, selected: b.name === entry.board }, b.title)))
-  const known = RANGES.some(([value]) => value === (entry.window ?? ""))
-  const range = h("select", { "aria-label": "Range" }, [...(known ? [] : [[entry.window, entry.window]]), ...RANGES].map(([value, text]) => h("option", { value, selected: value === (entry.window ?? "") }, text)))
-  const seconds = h("input", { type: "number", min: 5, max: 86400, value: entry.seconds ?? 30, "aria-label": "Seconds" })
-  const filters = h("span.limit")
-  const told = () => say(filters, line.filters.map((f) => `${f.dim} ${f.op.includes("not") ? "not " : ""}${f.values.join(", ")}`).join(" · "))
-  const move = (by) => {
-    const other = by < 0 ? line.previousElementSibling : line.nextElementSibling
-    if (other) by < 0 ? other.before(line) : other.after(line)
-    line.querySelector(by < 0 ? "[data-up]" : "[data-down]").focus()
-  }
-  const link = h("input.link", { type: "text", placeholder: "or paste the link of a board with its filters", "aria-label": "Link of a board", spellcheck: "false", autocomplete: "off", input: () => {
-    const found = read(link.value)
-    if (!found) return
-    board.value = found.board
-    if (found.window && ![...range.options].some((o) => o.value === found.window)) range.append(h("option", { value: found.window }, found.window))
-    range.value = found.window ?? ""
-    Object.assign(line, { filters: found.filters, compare: found.compare })
-    link.value = ""
-    told()
-  } })
-  line.value = () => ({ board: board.value, seconds: Number(seconds.value), window: range.value || null, filters: line.filters, compare: line.compare })
-  line.append(board, h("span.time", {}, seconds, " s"), range,
-    h("span.order", {}, h("button.btn.ghost.square", { type: "button", "data-up": true, "aria-label": "Earlier", click: () => move(-1) }, "↑"),
-      h("button.btn.ghost.square", { type: "button", "data-down": true, "aria-label": "Later", click: () => move(1) }, "↓"),
-      h("button.btn.ghost.square", { type: "button", "aria-label": "Remove this board", click: () => line.remove() }, icon("cross"))), link, filters)
-  told()
-  return line
-}
-
-/** Board, window and filters of a board's address; null where it is none. */
-function read(text) {
-  let url
-  try { url = new URL(text, location.href) } catch { return null }
-  const asked = url.searchParams
-  const name = url.pathname === "/board" ? asked.get("board") : url.pathname.slice(1)
-  if (!boards.some((b) => b.name === name)) return null
-  const own = ["window", "tz", "compare", "grain", "as_of", "paused", "theme", "board"]
-  const filters = [...new Set(asked.keys())].filter((key) => !own.includes(key)).map((key) => {
-    const values = asked.getAll(key)
-    if (key.endsWith("!")) return { dim: key.slice(0, -1), op: values.length > 1 ? "not_in" : "is_not", values }
-    if (key.endsWith("~")) return { dim: key.slice(0, -1), op: "contains", values: values.slice(0, 1) }
-    return { dim: key, op: values.length > 1 ? "in" : "is", values }
-  })
-  return { board: name, window: asked.get("window"), compare: asked.get("compare") ?? "previous", filters }
-}
 
 function plan(screen) {
   const form = document.querySelector("#plan form")
@@ -174,17 +124,16 @@ function plan(screen) {
   form.elements.name.value = screen?.name ?? ""
   form.elements.theme.value = screen?.theme ?? "auto"
   ;[form.elements.from.value, form.elements.to.value] = screen?.day ?? [7, 19]
-  find("playlist").replaceChildren(...(screen?.playlist ?? [{ board: "overview" }]).map(item))
+  playlist.set(screen?.playlist ?? [{ board: "overview" }])
   hours()
   ask("plan", (fields) => {
-    const playlist = [...find("playlist").children].map((line) => line.value())
+    const items = playlist.get()
     if (!screen && !/^[a-z0-9 -]{6,9}$/i.test(fields.get("code").trim())) throw new Error("Type the six letters that the screen shows.")
     if (!fields.get("name").trim()) throw new Error("Give it a name, so that you know later where it hangs.")
-    if (!playlist.length) throw new Error("Choose at least one board.")
-    if (playlist.some((e) => !(e.seconds >= 5))) throw new Error("A board stays for at least five seconds.")
-    const body = { name: fields.get("name").trim(), playlist, theme: fields.get("theme"), day: [Number(fields.get("from")), Number(fields.get("to"))] }
+    if (items.some((e) => !(e.seconds >= 5))) throw new Error("A board stays for at least five seconds.")
+    const body = { name: fields.get("name").trim(), playlist: items, theme: fields.get("theme"), day: [Number(fields.get("from")), Number(fields.get("to"))] }
     return screen ? call(`/api/screens/${screen.id}`, "PUT", body) : call("/api/screens", "POST", { ...body, code: fields.get("code") })
-  }, (made) => { say(find("said"), screen ? `${made.name} is changed.` : `${made.name} is paired.`); refresh() })
+  }, (made) => { toast(screen ? `${made.name} plays this within two seconds.` : `${made.name} is paired.`, { tone: "good" }); refresh() })
 }
 
 const changing = (screen) => plan(screen)
@@ -229,7 +178,6 @@ find("theme").addEventListener("click", () => {
 })
 for (const place of document.querySelectorAll("[data-control=address]")) say(place, `${location.host}/wall`)
 find("new").addEventListener("click", () => plan(null))
-find("add").addEventListener("click", () => { find("playlist").append(item()); find("playlist").lastChild.querySelector("select").focus() })
 document.querySelector("#plan form").elements.theme.addEventListener("change", hours)
 for (const box of document.querySelectorAll("dialog")) {
   for (const button of box.querySelectorAll("[data-control=close]")) button.addEventListener("click", () => box.close())

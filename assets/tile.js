@@ -150,7 +150,7 @@ export class TileView {
     if (this.sheet) this.sheet.update(head, this.columns)
     else this.drawer.update(head, this.columns)
     this.#summed()
-    if (!this.spec.subtitle) say(this.sub, this.sheet ? "" : subtitle(this.spec.type, head))
+    if (!this.spec.subtitle) say(this.sub, this.sheet ? "" : subtitle(this.spec.type, head, this.view.hooks.still))
   }
 
   /** The sentence that stands for the picture, at the pace of reading. */
@@ -221,10 +221,10 @@ export class TileView {
 }
 
 /** What a tile says of itself beside its title, unless the workspace says something. */
-function subtitle(type, head) {
+function subtitle(type, head, still) {
   if (type === "changes") return !head.since ? "" : /^\d/.test(head.since) ? `since ${head.since}` : `against ${head.since}`
-  if (type === "bars") return `${head.per ? `per ${head.per} · ` : ""}click to filter`
-  if (type === "heatmap") return "click to filter"
+  const per = type === "bars" && head.per ? `per ${head.per}` : ""
+  if (type === "bars" || type === "heatmap") return [per, still ? "" : "click to filter"].filter(Boolean).join(" · ")
   return ""
 }
 

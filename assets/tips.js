@@ -6,14 +6,17 @@ export function tips(root) {
   const box = h("div.tip", { role: "tooltip", hidden: true })
   root.append(box)
   let owner = null
+  let at = [0, 0]
   const tip = {
     show(content, x, y) {
       box.replaceChildren(...content)
       box.hidden = false
-      const { width, height } = box.getBoundingClientRect()
+      const { left: x0, top: y0, width, height } = box.getBoundingClientRect()
+      const corner = [x0 - at[0], y0 - at[1]] // not that of the window where something around the board holds what is fixed
       const right = x + 16 + width < innerWidth - 8
       const left = right ? x + 16 : Math.max(8, x - 16 - width)
-      box.style.transform = `translate(${Math.round(left)}px,${Math.round(Math.max(8, Math.min(y - height / 2, innerHeight - height - 8)))}px)`
+      at = [Math.round(left - corner[0]), Math.round(Math.max(8, Math.min(y - height / 2, innerHeight - height - 8)) - corner[1])]
+      box.style.transform = `translate(${at[0]}px,${at[1]}px)`
     },
     hide() {
       owner = null

@@ -28,7 +28,8 @@ export function toast(text, { tone = "none", action = null, stay = false } = {})
 
 /** The place of all toasts. */
 function shelf() {
-  return document.querySelector(".toasts") ?? document.body.appendChild(h("div.toasts.plumbline", { role: "status", "aria-live": "polite" }))
+  const ground = globalThis.Plumbline?.ground ?? document.body // a board inside another page has a ground of its own
+  return ground.querySelector(".toasts") ?? ground.appendChild(h("div.toasts.plumbline", { role: "status", "aria-live": "polite" }))
 }
 
 shelf() // a screen reader speaks what is put into a place that was there before

@@ -83,6 +83,12 @@ class Assets:
             raise KeyError(f"no asset {name!r} in {group}")
         return f"/assets/{group}-{hash}/{name}"
 
+    def get(self, name: str, group: str = "app") -> Asset:
+        """A file by its name alone, for an address that stays. KeyError when there is no such file."""
+        found = self.find(self.url(name, group).split("/")[2], name)
+        assert found is not None
+        return found[0]
+
     def template(self, name: str) -> Template:
         """A page's Jinja template; everything put into it is escaped."""
         return self._pages.get_template(name)

@@ -28,14 +28,14 @@ class EmbedFile(RequestHandler):
     """GET one file, as it is, at an address that stays; asked about each time, sent when it is another."""
 
     def initialize(self, file: Asset, headers: dict[str, str]) -> None:
-        self._file, self._headers = file, headers
+        self._file, self._more = file, headers
 
     def set_default_headers(self) -> None:
         self.set_header("Cache-Control", "no-cache")
         self.set_header("X-Content-Type-Options", "nosniff")
 
     def get(self) -> None:
-        for name, value in self._headers.items():
+        for name, value in self._more.items():
             self.set_header(name, value)
         send(self, self._file.body, self._file.packed, self._file.kind, self._file.etag)
 
@@ -106,23 +106,12 @@ def routes(
     }
     body = assets.template("embed.html").render(url=assets.url, page=page).encode()
     framed = {name: value for name, value in HEADERS.items() if name not in ("X-Frame-Options", "Cache-Control")}
+    framed["Content-Security-Policy"] = policy(embedders)
     # any page may run the script, and it is no secret; the page says itself who may frame it
     anywhere = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
-    script, _ = assets.find(*assets.url("embed/embed.js").split("/", 3)[2:]) or (None, False)
-    assert script is not None
+    spec = {"specs": specs, "embedded": embedded, "workspace": workspace, "version": assets.version}
     return [
-        (r"/embed\.js", EmbedFile, {"file": script, "headers": anywhere}),
-        (
-            r"/embed",
-            EmbedFile,
-            {
-                "file": asset("embed.html", body),
-                "headers": framed | {"Content-Security-Policy": policy(embedders)},
-            },
-        ),
-        (
-            r"/embed/spec\.json",
-            EmbedSpec,
-            {"specs": specs, "embedded": embedded, "workspace": workspace, "version": assets.version},
-        ),
+        (r"/embed\.js", EmbedFile, {"file": assets.get("embed/embed.js"), "headers": anywhere}),
+        (r"/embed", EmbedFile, {"file": asset("embed.html", body), "headers": framed}),
+        (r"/embed/spec\.json", EmbedSpec, spec),
     ]

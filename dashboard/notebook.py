@@ -7,9 +7,12 @@ state (`scope`, `selection`) and as tables (`to_arrow`, `to_pandas`, `to_polars`
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import importlib
+import logging
+import sys
 import threading
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,71 +21,68 @@ import panel as pn
 import param
 import pyarrow as pa
 
-from analytics.errors import NotFound, PlumblineError, ValidationError, unknown
+from analytics.client import State
+from analytics.errors import NotFound, PlumblineError, Timeout, ValidationError, unknown
 from analytics.messages import BoardRequest
-from analytics.workspace import Board as BoardDeclaration
-from analytics.workspace import Workspace
-from dashboard import standalone
+from dashboard import standalone, tables
 from dashboard.board import describe
+from dashboard.cell import Cell, Told
+from dashboard.plainly import plainly
 from dashboard.scope import Scope
 from dashboard.sources import LocalSource, RemoteSource, Source
 from dashboard.theme import THEMES
 
-LOADER = """
-const blobs = new Map()
-// The modules came as text: each becomes a module of its own, after those it imports.
-function made(name, modules) {
-  if (!blobs.has(name)) {
-    const imported = /((?:from|import)\\s*\\(?\\s*)"\\.\\/([\\w./-]+)"/g
-    const text = modules[name].replace(imported, (_, head, other) => `${head}"${made(other, modules)}"`)
-    blobs.set(name, URL.createObjectURL(new Blob([text], { type: "text/javascript" })))
-  }
-  return blobs.get(name)
-}
-export async function render({ model, el }) {
-  const { adopt } = await import(made("component.js", model.modules))
-  return adopt(model, el)
-}
-"""
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 10.0  # for numbers that were asked for
+AT_ONCE_S = 2.0  # for the first numbers of a cell, so that it can paint without the kernel
 
 
-class Cell(pn.custom.JSComponent):
-    """The part in the browser. `spec`, `modules` and `style` are set once; messages are those of the feed."""
+class Standing:
+    """One standing request of a board, and what came for it; a change of scope puts another in its place."""
 
-    spec = param.Dict(default={}, doc="what the board draws: dashboard.board.describe")
-    modules = param.Dict(default={}, doc="our JavaScript modules by name")
-    style_text = param.String(doc="our style sheet")
-    font = param.String(doc="our font, base64")
-    scope = param.Dict(default={}, doc="as of dashboard.scope.Scope")
+    def __init__(self, board: Board, request: dict[str, Any]) -> None:
+        self.request = request
+        self.state: dict[str, Any] | None = None
+        self.at = 0
+        self.error: PlumblineError | None = None
+        self.connection = State("connected")
+        self.arrived = threading.Event()
+        self._board = weakref.ref(board)  # a source's thread must not keep alive what nobody has any more
 
-    _esm = LOADER
+    def answered(self, state: dict[str, Any], at: int) -> None:
+        self.state, self.at, self.error = state, at, None
+        self._news()
 
-    def __init__(self, heard: Callable[[dict[str, Any]], None], **params: Any) -> None:
-        super().__init__(**params)
-        self._heard = heard
+    def refused(self, error: PlumblineError) -> None:
+        self.error = error
+        self._news()
 
-    def _handle_msg(self, data: Any) -> None:
-        if isinstance(data, dict):
-            self._heard(data)
+    def connected(self, state: State) -> None:
+        self.connection = state
+        if (board := self._board()) is not None:
+            board._news()
 
-    def say(self, message: dict[str, Any]) -> None:
-        """A message to the browser; from the thread that runs the kernel."""
-        self._send_msg(message)
+    def _news(self) -> None:
+        self.arrived.set()
+        if (board := self._board()) is not None:
+            board._news()
 
 
 class Board(pn.viewable.Viewer):
-    """A living board in a cell.
+    """A living board in a cell, or anywhere in a Panel layout.
 
-    name: a board of the server's or the data's workspace; without data of its own the default is `overview`.
-    url, key: a Plumbline server (the key defaults to the variable PLUMBLINE_KEY).
-    data: instead of a server, the path of a DuckDB file of Plumbline's, or rows: a pandas or polars frame, an Arrow
-    table, or a dict of columns; `time` names its time column.
-    scope: what to look at, as fields of Scope: {"window": "now-6h", "filters": [...]}.
+    name: a board of the server's or the data's workspace; without one `overview`, or the board made for the rows.
+    url, key: a Plumbline server; the key defaults to the variable PLUMBLINE_KEY.
+    data: in place of a server the path of a plumbline.duckdb, or rows: a pandas or polars frame, an Arrow table, a dict
+    of columns. `time` names their time column, which else is looked for.
+    scope: what to look at, as fields of Scope: {"window": "now-6h", "filters": [...]}. theme: light or dark; without
+    one the notebook's own.
 
-    Raises NotFound for an unknown board, and what the server refuses.
+    Raises NotFound for an unknown board, Unreachable without a server, and what the server refuses.
     """
 
-    scope = param.ClassSelector(class_=Scope, doc="window, filters, compare, ...: follows the screen, and leads it")
+    scope = param.ClassSelector(class_=Scope, constant=True, doc="follows the screen, and leads it")
     selection = param.Parameter(default=None, doc="rows of the span brushed last, as an Arrow table; None without one")
 
     def __init__(
@@ -94,48 +94,48 @@ class Board(pn.viewable.Viewer):
         data: Any = None,
         time: str | None = None,
         scope: dict[str, Any] | None = None,
-        theme: str = "light",
-        tiles: Sequence[str] | None = None,
-        _source: Source | None = None,
+        theme: str = "",
     ) -> None:
-        if _source is None and (url is None) == (data is None):
-            raise ValidationError(
-                "expected either url= of a server or data=", hint='Board("overview", url=..., key=...)'
-            )
-        if theme not in THEMES:
-            raise ValidationError(unknown("theme", theme, THEMES))
-        self._source = _source or (RemoteSource(url, key) if url is not None else LocalSource(data, time))
-        self._declared, self._workspace = self._found(name)
-        if tiles is not None:
-            kept = tuple(tile for tile in self._declared.tiles if tile.id in tiles)
-            self._declared = msgspec.structs.replace(self._declared, tiles=kept)
-        self._theme = theme
-        self._state: dict[str, Any] | None = None
-        self._cells: list[Cell] = []
-        self._stop: Callable[[], None] | None = None
-        self._request: dict[str, Any] | None = None
+        with plainly():
+            fields = _fields(scope or {}, theme)
+            self._source = _source(url, key, data, time)
+            try:
+                self._workspace = self._source.workspace()
+                wanted = name or self._source.default
+                if wanted not in self._workspace.boards:
+                    raise NotFound(unknown("board", wanted, self._workspace.boards))
+                self._declared = self._workspace.boards[wanted]
+                home = self._source.home(self._declared)
+            except BaseException:
+                self._source.close()
+                raise
+        self._declared = msgspec.structs.replace(self._declared, window=home)
+        self._cells: weakref.WeakSet[Cell] = weakref.WeakSet()
+        self._lock = threading.RLock()
+        self._due = self._closed = False
+        self._zone = ""
         self._loop = _running_loop()
-        self._arrived = threading.Event()
-        super().__init__(scope=Scope(**({"window": self._declared.window, "theme": theme} | (scope or {}))))
+        super().__init__(name=wanted, scope=Scope(**({"window": home} | fields)))
         self.scope.param.watch(self._scoped, [*Scope.own_names()])
-        self._ask(self._standing())
+        self._follow(self._request())
+        weakref.finalize(self, _forgotten, self._source).atexit = False
+        _prepared()
+        if pn.state.curdoc and pn.state.curdoc.session_context:
+            pn.state.on_session_destroyed(lambda _: self.close())
 
     def __repr__(self) -> str:
         return f"Board({self._declared.name!r}, {self._source})"
 
+    __str__ = __repr__
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def __panel__(self) -> Any:
-        cell = Cell(
-            self._heard,
-            spec=describe(self._declared, self._workspace, self._theme),
-            modules=standalone.modules(),
-            style_text=standalone.style(),
-            font=standalone.font(),
-            scope=self.scope.state(),
-            sizing_mode="stretch_width",
-        )
-        cell.param.watch(lambda event: self._moved(event.new), "scope")
-        self._cells.append(cell)
-        return cell
+        return self._cell(self.tiles)
 
     # what is on screen
 
@@ -144,145 +144,207 @@ class Board(pn.viewable.Viewer):
         """The ids of its tiles."""
         return [tile.id for tile in self._declared.tiles]
 
-    def tile(self, id: str) -> Board:
-        """One tile as a board of its own, of the same source. Raises NotFound."""
-        if id not in self.tiles:
-            raise NotFound(unknown("tile", id, self.tiles))
-        return Board(self._declared.name, tiles=[id], theme=self._theme, scope=self.scope.state(), _source=self._source)
+    def tile(self, id: str) -> Tile:
+        """One tile alone; it shares scope and subscription with its board. Raises NotFound."""
+        with plainly():
+            self._known(id)
+        return Tile(self, id)
 
-    def to_arrow(self, tile: str, timeout_s: float = 10.0) -> pa.Table:
-        """The numbers a tile shows now, as an Arrow table; waits for the first. Raises NotFound."""
-        if tile not in self.tiles:
-            raise NotFound(unknown("tile", tile, self.tiles))
-        if not self._arrived.wait(timeout_s):
-            raise PlumblineError(f"no answer within {timeout_s:g} s", hint="is the server running?")
-        assert self._state is not None
-        return table(self._state["tiles"].get(tile, {"head": {}, "columns": {}}))
+    def to_arrow(self, tile: str, timeout_s: float = PATIENCE_S) -> pa.Table:
+        """The rows that a tile shows now; waits for the first. Raises NotFound, Timeout, or why there is no answer."""
+        with plainly():
+            self._known(tile)
+            return tables.of(self._now(timeout_s)["tiles"][tile])
 
     def to_pandas(self, tile: str) -> Any:
         """The same as a pandas DataFrame."""
         return self.to_arrow(tile).to_pandas()
 
     def to_polars(self, tile: str) -> Any:
-        """The same as a polars DataFrame. Needs polars."""
-        import polars  # type: ignore[import-not-found,unused-ignore]
+        """The same as a polars DataFrame. Raises ModuleNotFoundError without polars."""
+        return importlib.import_module("polars").from_arrow(self.to_arrow(tile))
 
-        return polars.from_arrow(self.to_arrow(tile))
-
-    def save(self, path: str | Path, timeout_s: float = 10.0) -> Path:
-        """One HTML file that needs nothing else, with the numbers as of now. It says of when it is."""
-        if not self._arrived.wait(timeout_s):
-            raise PlumblineError(f"no answer within {timeout_s:g} s", hint="is the server running?")
-        spec = describe(self._declared, self._workspace, self._theme)
+    def save(self, path: str | Path, timeout_s: float = PATIENCE_S) -> Path:
+        """Write one HTML file that needs nothing else: the board with its numbers as of now. It says as of when."""
+        with plainly():
+            state = self._now(timeout_s)
         target = Path(path)
-        target.write_text(standalone.page(spec, self._state or {}, self.scope.state()), "utf-8")
+        target.write_text(standalone.page(self._spec(self.tiles), state, self.scope.state()), "utf-8")
         return target
 
     def close(self) -> None:
-        """Stop following; the cells stay as they are."""
-        if self._stop:
-            self._stop()
+        """Stop following and end the connection; the cells stay, and say so. Twice is once."""
+        if self._closed:
+            return
+        self._closed = True
+        self._standing.connected(State("closed", "the board was closed in the kernel"))
+        self._stop()
         self._source.close()
 
     # between source and cells
 
-    def _found(self, name: str | None) -> tuple[BoardDeclaration, Workspace]:
-        workspace = self._source.workspace()
-        wanted = name or self._source.default
-        if wanted not in workspace.boards:
-            raise NotFound(unknown("board", wanted, workspace.boards))
-        return workspace.boards[wanted], workspace
+    def _known(self, tile: str) -> None:
+        if tile not in self.tiles:
+            raise NotFound(unknown("tile", tile, self.tiles))
 
-    def _standing(self) -> dict[str, Any]:
+    def _now(self, timeout_s: float) -> dict[str, Any]:
+        standing = self._standing
+        if not standing.arrived.wait(timeout_s):
+            raise Timeout(f"no answer within {timeout_s:g} s; the connection is {standing.connection}")
+        if standing.error is not None:
+            raise standing.error
+        assert standing.state is not None
+        return standing.state
+
+    def _request(self) -> dict[str, Any]:
+        """The standing request of the scope, as assets/scope.js makes it."""
         s = self.scope
-        window: Any = {"from": s.window, "to": "now"} if " to " not in s.window else None
-        if window is None:
-            start, _, end = s.window.partition(" to ")
-            window = {"from": start.strip(), "to": end.strip()}
+        start, _, end = s.window.partition(" to ")
+        tz = s.tz or self._zone
+        window = {"from": start.strip(), "to": end.strip() or "now"} | ({"tz": tz} if tz else {})
         more = {n: getattr(s, n) for n in ("grain", "as_of") if getattr(s, n)}
-        request = {"window": window | ({"tz": s.tz} if s.tz else {}), "filters": s.filters, "compare": s.compare}
-        return {"type": "board", "board": self._declared.name, **request, **more}
+        return {"board": self._declared.name, "window": window, "filters": s.filters, "compare": s.compare} | more
 
-    def _ask(self, request: dict[str, Any]) -> None:
-        if request == self._request:
+    def _follow(self, request: dict[str, Any]) -> None:
+        self._standing = Standing(self, request)
+        try:
+            asked = msgspec.convert(request, BoardRequest, strict=False)
+        except msgspec.ValidationError as error:
+            self._stop = _nothing
+            self._standing.refused(ValidationError(str(error)))
             return
-        self._request = request
-        self._arrived.clear()
-        if self._stop:
+        self._stop = self._source.follow(asked, self._standing)
+
+    def _again(self) -> None:
+        """Ask anew, where the scope has changed or the answer was a refusal."""
+        request = self._request()
+        if not self._closed and (request != self._standing.request or self._standing.error is not None):
             self._stop()
-        asked = msgspec.convert(request, BoardRequest, strict=False)
-        self._stop = self._source.follow(asked, lambda message: self._deliver(request, message))
-
-    def _deliver(self, request: dict[str, Any], message: dict[str, Any]) -> None:
-        """From the source's thread: remember the state, and hand it to the cells in the kernel's own."""
-        if request is not self._request:
-            return
-        if message["type"] == "analytics_update":
-            self._state = message["analytics"]
-            self._arrived.set()
-
-        def say() -> None:
-            for cell in self._cells:
-                with contextlib.suppress(Exception):  # a cell that was closed meanwhile
-                    cell.say(message)
-
-        if self._loop is not None and self._loop.is_running():
-            self._loop.call_soon_threadsafe(say)
-        else:
-            say()
-
-    def _heard(self, said: dict[str, Any]) -> None:
-        """From a cell: a question to stand, or a span that was brushed."""
-        match said.get("type"):
-            case "ask":
-                if self._state is not None and self._request is not None:
-                    self._deliver(self._request, _update(self._state))
-            case "brushed":
-                self.selection = self._brushed(str(said.get("tile")), said.get("from"), said.get("to"))
-
-    def _brushed(self, tile: str, start: Any, end: Any) -> pa.Table | None:
-        if self._state is None or tile not in self._state["tiles"] or start is None or end is None:
-            return None
-        found = table(self._state["tiles"][tile])
-        if "t" not in found.column_names:
-            return found
-        times = found["t"].cast(pa.int64()).to_pylist()
-        return found.filter(pa.array([start * 1000 <= t < end * 1000 for t in times]))
+            self._follow(request)
 
     def _scoped(self, *_: Any) -> None:
         state = self.scope.state()
-        for cell in self._cells:
+        for cell in [*self._cells]:
             if cell.scope != state:
                 cell.scope = state
-        self._ask(self._standing())
+        self._again()
+
+    def _news(self) -> None:
+        """From any thread: let the cells know soon, in the kernel's own loop; all news until then are one message."""
+        with self._lock:
+            if self._due:
+                return
+            self._due = True
+        if self._loop is not None and self._loop.is_running():
+            self._loop.call_soon_threadsafe(self._flush)
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._due = False
+            for cell in [*self._cells]:
+                cell.tell(self._told())
+
+    def _told(self) -> Told:
+        now = self._standing
+        return Told(now, now.state, now.at, now.error, now.connection)
+
+    # between cells and scope
+
+    def _spec(self, tiles: Sequence[str]) -> dict[str, Any]:
+        """What a cell draws. Links and commands lead to the server, where there is one."""
+        shown = tuple(tile for tile in self._declared.tiles if tile.id in tiles)
+        url = self._source.url
+        empty = self._declared.empty.replace("{url}", url) if url else ""
+        declared = msgspec.structs.replace(self._declared, tiles=shown, empty=empty)
+        spec = describe(declared, self._workspace, self.scope.theme or "light")
+        for tile in spec["tiles"]:
+            tile["link"] = tile["link"] and url and url + tile["link"]
+        told = {"static": not url, "told": self._source.told, "timeless": self._source.timeless}
+        return spec | told | {"single": len(shown) == 1 < len(self.tiles)}
+
+    def _cell(self, tiles: Sequence[str]) -> Cell:
+        self._standing.arrived.wait(AT_ONCE_S)
+        with self._lock:
+            cell = Cell(
+                tuple(tiles), self._heard, self._told(), spec=self._spec(tiles), scope=self.scope.state(),
+                sizing_mode="stretch_width",
+            )  # fmt: skip
+            cell.param.watch(lambda event: self._moved(event.new), "scope")
+            self._cells.add(cell)
+        return cell
+
+    def _heard(self, cell: Cell, said: dict[str, Any]) -> None:
+        """From a cell: it is there, it wants to try again, or a span was brushed in it."""
+        match said.get("type"):
+            case "ask":
+                self._zone = str(said.get("tz") or "")
+                self._again()
+                self._news()
+            case "brushed":
+                tile = (self._standing.state or {"tiles": {}})["tiles"].get(said.get("tile"))
+                start, end = said.get("from"), said.get("to")
+                if tile is not None and isinstance(start, int | float) and isinstance(end, int | float):
+                    self.selection = tables.within(tables.of(tile), start, end)
 
     def _moved(self, state: dict[str, Any]) -> None:
         known = {name: value for name, value in state.items() if name in Scope.own_names()}
-        with contextlib.suppress(ValueError):  # what a scope does not take stays as it was
+        try:
             self.scope.param.update(**known)
+        except ValueError as error:  # what a scope does not take stays as it was
+            log.debug("a scope was not taken: %s", error)
+            self._scoped()
 
 
-def table(tile: dict[str, Any]) -> pa.Table:
-    """The columns of a tile as an Arrow table; the times of `t` are UTC timestamps."""
-    columns, head = dict(tile.get("columns", {})), tile.get("head", {})
-    if not columns and "value" in head:
-        columns = {"value": [head["value"]], "previous": [head.get("previous")]}
-    moment = pa.timestamp("us", tz="UTC")
-    arrays = {
-        name: pa.array([None if v is None else int(v) * 1000 for v in values], pa.int64()).cast(moment)
-        if name in ("t", "time")
-        else pa.array(values)
-        for name, values in columns.items()
-    }
-    titles: dict[str, str] = {}
-    for i, series in enumerate(head.get("series", [])):
-        title = str(series.get("title") or series.get("name") or f"s{i}")
-        titles |= {f"s{i}": title, f"p{i}": f"{title}, previous"}
-    return pa.table({titles.get(name, name): values for name, values in arrays.items()})
+class Tile(pn.viewable.Viewer):
+    """One tile of a board, by itself."""
+
+    def __init__(self, board: Board, id: str) -> None:
+        self._board, self._id = board, id
+        super().__init__(name=id)
+
+    def __repr__(self) -> str:
+        return f"{self._board!r}.tile({self._id!r})"
+
+    __str__ = __repr__
+
+    def __panel__(self) -> Any:
+        return self._board._cell([self._id])
+
+    def to_arrow(self) -> pa.Table:
+        """The rows it shows now."""
+        return self._board.to_arrow(self._id)
+
+    def to_pandas(self) -> Any:
+        """The same as a pandas DataFrame."""
+        return self._board.to_pandas(self._id)
+
+    def to_polars(self) -> Any:
+        """The same as a polars DataFrame."""
+        return self._board.to_polars(self._id)
 
 
-def _update(state: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "analytics_update", "analytics": state}
+def _source(url: str | None, key: str | None, data: Any, time: str | None) -> Source:
+    if (url is None) == (data is None):
+        raise ValidationError("expected either url= of a server or data=", hint='Board("overview", url=..., key=...)')
+    return RemoteSource(url, key) if url is not None else LocalSource(data, time)
+
+
+def _fields(scope: dict[str, Any], theme: str) -> dict[str, Any]:
+    """Fields of a Scope. Raises ValidationError."""
+    for name in scope:
+        if name not in Scope.own_names():
+            raise ValidationError(unknown("field of the scope", name, Scope.own_names()))
+    if theme not in ("", *THEMES):
+        raise ValidationError(unknown("theme", theme, THEMES))
+    return scope | ({"theme": theme} if theme else {})
+
+
+def _prepared() -> None:
+    """Load Panel's side of a notebook, where there is one and nobody did: from this machine, no other host is asked."""
+    if "ipykernel" in sys.modules and not pn.extension._loaded:
+        pn.extension(inline=True)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -291,3 +353,12 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _forgotten(source: Source) -> None:
+    """Nobody has the board any more. Its end waits for threads, and this may be one of them."""
+    threading.Thread(target=source.close, daemon=True).start()
+
+
+def _nothing() -> None:
+    """Nothing is to be stopped."""

@@ -225,6 +225,8 @@ def words(schema: Document, schemas: Document) -> str:
         return _either(map(str, schema["enum"]))
     if "anyOf" in schema:
         return _either(words(part, schemas) for part in schema["anyOf"] if part.get("type") != "null")
+    if places := schema.get("prefixItems"):
+        return f"list of {len(places)}: {_either(words(part, schemas) for part in places)}"
     if schema.get("type") == "array":
         return f"list of {words(schema.get('items', {}), schemas)}"
     if schema.get("format") == "date-time":

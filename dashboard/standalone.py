@@ -6,20 +6,35 @@ import base64
 import functools
 import json
 import re
-from html import escape
 from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from dashboard import theme
 from dashboard.assets import vendor_files
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
+SHEETS = ("scope", "charts", "exports", "cell")  # of css/: what a board needs
 IMPORT = re.compile(r"""(?:from|import)\s*\(?\s*"\./([\w./-]+)\"""")
+MADE = """
+const blobs = new Map()
+// The modules came as text: each becomes a module of its own, after those it imports.
+function made(name, modules) {
+  if (!blobs.has(name)) {
+    const imported = /((?:from|import)\\s*\\(?\\s*)"\\.\\/([\\w./-]+)"/g
+    const text = modules[name].replace(imported, (_, head, other) => `${head}"${made(other, modules)}"`)
+    blobs.set(name, URL.createObjectURL(new Blob([text], { type: "text/javascript" })))
+  }
+  return blobs.get(name)
+}
+"""
 
 
 @functools.cache
-def modules() -> dict[str, str]:
-    """The modules that component.js needs, by name, in the order in which they can be made."""
+def modules(root: str) -> dict[str, str]:
+    """The modules that `root` needs and itself, by name, in the order in which they can be made."""
     found: dict[str, str] = {}
 
     def visit(name: str, above: tuple[str, ...]) -> None:
@@ -31,14 +46,19 @@ def modules() -> dict[str, str]:
                 visit(other, (*above, name))
         found[name] = text
 
-    visit("component.js", ())
+    visit(root, ())
     return found
 
 
 @functools.cache
 def style() -> str:
-    """Our style sheet, the colours first, without its font (which a shadow root would not load)."""
-    sheets = [ASSETS / "app.css", *sorted((ASSETS / "css").glob("*.css"))]
+    """Our style sheet for a part of a page: the colours first, without its font, which a shadow root would not load,
+    and with the width that counts being that of the board."""
+    return re.sub(r"@media \((max|min)-width", r"@container (\1-width", _style())
+
+
+def _style() -> str:
+    sheets = [ASSETS / "app.css", *(ASSETS / "css" / f"{name}.css" for name in SHEETS)]
     text = "\n".join([theme.css(), *(sheet.read_text("utf-8") for sheet in sheets)])
     return re.sub(r"@font-face\s*\{[^}]*\}", "", text)
 
@@ -50,41 +70,15 @@ def font() -> str:
 
 def page(spec: dict[str, Any], state: dict[str, Any], scope: dict[str, Any]) -> str:
     """A whole HTML page: a board with its numbers, as of when they were taken. Opens from a disk, asks nobody."""
+    held = {"spec": spec, "state": state, "scope": scope | {"paused": True}, "modules": modules("saved.js")}
     bokeh = vendor_files()["bokeh.min.js"].read_text("utf-8")
-    held = {"spec": spec, "state": state, "scope": scope | {"paused": True}, "modules": modules()}
-    data = json.dumps(held, allow_nan=False).replace("<", "\\u003c")
-    title = str(state.get("title") or spec.get("title") or "Board")
-    return f"""<!DOCTYPE html>
-<html lang="en" data-theme="{escape(str(spec.get("theme", "light")))}">
-<head>
-<meta charset="utf-8">
-<title>{escape(title)} · Plumbline</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-@font-face {{ font-family: Inter; src: url("data:font/woff2;base64,{font()}") format("woff2"); font-weight: 100 900 }}
-{style()}
-</style>
-</head>
-<body class="saved">
-<header class="top"><strong class="logo">{escape(title)}</strong><p class="as-of" id="as-of"></p></header>
-<main id="board"></main>
-<footer><span>Saved from Plumbline. Nothing here is live.</span></footer>
-<script type="application/json" id="held">{data}</script>
-<script>{bokeh.replace("</script", "<" + chr(92) + "/script")}</script>
-<script>
-const held = JSON.parse(document.getElementById("held").textContent)
-const blobs = new Map()
-const made = (name) => {{
-  if (!blobs.has(name)) {{
-    const imported = /((?:from|import)\\s*\\(?\\s*)"\\.\\/([\\w./-]+)"/g
-    const text = held.modules[name].replace(imported, (_, head, other) => `${{head}}"${{made(other)}}"`)
-    blobs.set(name, URL.createObjectURL(new Blob([text], {{ type: "text/javascript" }})))
-  }}
-  return blobs.get(name)
-}}
-const [board, asOf] = ["board", "as-of"].map((id) => document.getElementById(id))
-import(made("component.js")).then(({{ still }}) => still(board, held, asOf))
-</script>
-</body>
-</html>
-"""
+    pages = Environment(loader=FileSystemLoader(ASSETS / "templates"), autoescape=True, undefined=StrictUndefined)
+    return pages.get_template("saved.html").render(
+        title=str(state.get("title") or spec.get("title") or "Board"),
+        theme=scope.get("theme") or "light",
+        font=font(),
+        style=Markup(_style()),
+        bokeh=Markup(bokeh.replace("</script", r"<\/script")),
+        made=Markup(MADE),
+        held=Markup(json.dumps(held, allow_nan=False).replace("<", r"\u003c")),
+    )

@@ -28,8 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Browser tests come last: Playwright's synchronous face keeps a loop running in this thread, in which no
-    coroutine test can run. Without --soak the long tests are not there at all."""
+    """Browser tests come last, also where two workers share the files in this order: Playwright's synchronous face
+    keeps a loop running in its thread, in which no coroutine test can run. Without --soak the long tests are not
+    there at all."""
     items.sort(key=lambda item: "browser" in item.path.parts)
     if config.getoption("--soak"):
         return
@@ -84,6 +85,8 @@ def flow(name: str = "answer question", ago_s: float = 5.0, **fields: Any) -> di
 class Running:
     """A server process of its own, with its data directory; can be killed and started again on the same port."""
 
+    program: tuple[str, ...] = ("app.py",)
+
     def __init__(self, data: Path, *flags: str) -> None:
         self.data = data
         self.flags = flags or ("--no-demo",)
@@ -94,7 +97,16 @@ class Running:
         self._key = ""
 
     def start(self) -> Running:
-        command = [sys.executable, "app.py", "serve", "--data", str(self.data), "--port", str(self.port), *self.flags]
+        command = [
+            sys.executable,
+            *self.program,
+            "serve",
+            "--data",
+            str(self.data),
+            "--port",
+            str(self.port),
+            *self.flags,
+        ]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,

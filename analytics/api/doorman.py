@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import msgspec
 from tornado.httputil import HTTPServerRequest
 
 from analytics.damping import Damping
@@ -68,7 +69,8 @@ class Doorman:
         cookie = request.cookies.get(WALL_COOKIE)
         if cookie is None or not self.origin_allowed(request):
             return None
-        return self._keys.session(cookie.value, request.remote_ip)
+        found = self._keys.session(cookie.value, request.remote_ip)
+        return found and msgspec.structs.replace(found, boards_only=True)
 
     def guessed(self, address: str | None) -> None:
         """Somebody typed a pairing code that no screen shows. Raises RateLimited after too many."""

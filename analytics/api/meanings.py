@@ -36,6 +36,7 @@ MEANINGS: dict[str, str] = {
     "Rows.dataset": "the dataset whose rows they are",
     "SourcesRequest.dataset": "the dataset they send to",
     "Rows.columns": "columns to return; without them all",
+    "Tile.link": "the page that a row leads to, filtered by it",
     "BoardRequest.tiles": "tiles as a workspace declares them, for a board that no file declares",
     "as_of": "count only what had arrived by this time, RFC 3339",
     "board": "the board's name",

@@ -401,7 +401,7 @@ ROUTES: tuple[Route, ...] = (
         group="Access",
         summary="A ticket for a page of another origin",
         doc="Your server asks for it and hands it to the page, which opens the socket without ever seeing a key. "
-        "It is good for one socket, for a minute, from one origin.",
+        "It is good for one socket, for a minute, from one origin; bound to boards, for these boards alone.",
         takes=(Body(shape=TicketAsk, examples={"ticket": {"origin": "https://shop.example", "boards": ["overview"]}}),),
         gives=(Body(shape=Ticket),),
         refusals=(ValidationError, TooLarge, Overloaded),

@@ -10,6 +10,7 @@ import msgspec
 
 from analytics.api.doorman import Doorman
 from analytics.api.http import BodyHandler
+from analytics.api.websocket import Close
 from analytics.errors import NotFound, Unauthorized, ValidationError
 from analytics.rights import WALL_COOKIE, Principal
 from analytics.screens import (
@@ -32,7 +33,7 @@ SAID = ("version", "board", "page", "state", "frame_age_s", "viewport")
 class LiveSockets(Protocol):
     """What is needed of the open sockets."""
 
-    def close_key(self, key_id: str) -> int: ...
+    def close_key(self, key_id: str, code: int = Close.REVOKED, reason: str = "the key was revoked") -> int: ...
 
 
 class Pairing(Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,7 +122,7 @@ class AllScreensHandler(ScreensHandler):
         asked = read(self.body, Pairing)
         plan = Plan(name=asked.name, playlist=asked.playlist, theme=asked.theme, day=asked.day)
         try:
-            screen = self.screens.pair(asked.code, plan, **self.by)
+            screen = self.screens.pair(asked.code, plan, self.principal.key_id, **self.by)
         except NotFound:
             self.doorman.guessed(self.request.remote_ip)
             raise
@@ -132,7 +133,12 @@ class ScreenHandler(ScreensHandler):
     """PUT and DELETE /api/screens/{id}."""
 
     def put(self, screen_id: str) -> None:
-        self.send(self.shown(self.screens.change(screen_id, read(self.body, Plan), **self.by)))
+        old = self.screens.get(screen_id)
+        screen = self.screens.change(screen_id, read(self.body, Plan), self.principal.key_id, **self.by)
+        if gone := {e.board for e in old.plan.playlist} - {e.board for e in screen.plan.playlist}:
+            # an open socket has the rights it was opened with
+            self.sockets.close_key(screen.key_id, Close.ADMIN, f"it shows {', '.join(sorted(gone))} no more")
+        self.send(self.shown(screen))
 
     def delete(self, screen_id: str) -> None:
         screen = self.screens.revoke(screen_id, **self.by)

@@ -27,18 +27,12 @@ class Datasets:
     async def declare(self, name: str, declaration: Declaration) -> bool:
         """Declare a dataset, or describe one anew that is unchanged since; whether it is new. Raises ValidationError,
         Conflict where the name stands for something else, StorageFull."""
-        if dataset_name(name) != name:
-            raise ValidationError(
-                f"a dataset is called by small letters, digits and _, 40 at most; got {name[:80]!r}",
-                hint=f"such as {dataset_name(name)!r}",
-            )
         if not declaration.columns:
             raise ValidationError("a dataset needs at least one column")
         async with self._turn:
             workspace = self._workspaces.current
+            check_name(name, workspace)
             there = workspace.datasets.get(name)
-            if there is None and (name in workspace.boards or name in namespaces(workspace)):
-                raise Conflict(f"there is a board {name!r} already", hint="choose another name for the dataset")
             if there is not None:
                 _check_same(there, declaration)
                 if not await asyncio.to_thread(self._is_ours, name):
@@ -87,6 +81,17 @@ class Datasets:
             return self._wrote.get(name) == _digest((self._folder / f"{name}.yaml").read_bytes())
         except OSError:
             return False
+
+
+def check_name(name: str, workspace: Workspace) -> None:
+    """Whether a dataset may be called so. Raises ValidationError, Conflict where the name stands for something else."""
+    if dataset_name(name) != name:
+        raise ValidationError(
+            f"a dataset is called by small letters, digits and _, 40 at most; got {name[:80]!r}",
+            hint=f"such as {dataset_name(name)!r}",
+        )
+    if name not in workspace.datasets and (name in workspace.boards or name in namespaces(workspace)):
+        raise Conflict(f"there is a board {name!r} already", hint="choose another name for the dataset")
 
 
 def namespaces(workspace: Workspace) -> set[str]:

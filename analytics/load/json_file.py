@@ -16,11 +16,11 @@ from analytics.load.layout import Layout
 from analytics.load.lines import Stream, decoded, read_lines
 from analytics.load.rejects import Rejects
 
-ROWS = 5_000  # decoded in one go, in which no other thread runs
+ROWS = 2_000  # decoded in one go, in which no other thread runs
 DEPTH = 3
 VALUE_BYTES = 4 << 20
 NEAR = 1 << 16  # a fault so near to the end of what is read may only be a value that is cut there
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 SPACE = " \t\r\n,"
 Row = dict[str, Any]
 

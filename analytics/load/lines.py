@@ -11,7 +11,7 @@ import msgspec
 from analytics.ingest.reasons import Reason
 from analytics.load.rejects import Rejects
 
-BLOCK = 4 << 20
+BLOCK = 1 << 20  # what is done with one block in one go keeps other threads waiting
 LINE_MAX = 4 << 20
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip

@@ -24,6 +24,7 @@ from analytics.workspace import ARROW, OWN, Column, ColumnType, Dataset
 
 SAMPLE_ROWS = 100_000
 PREVIEW = 20
+COLUMNS = 2000
 LOADED = "time of loading"
 
 
@@ -158,6 +159,11 @@ def planned(
     sample = Sample(inputs)
     if not sample.rows:
         raise nothing(files[0].name, sample.rejects)
+    if len(sample.columns) > COLUMNS:
+        raise ValidationError(
+            f"{files[0].name} has {len(sample.columns):,} columns; at most {COLUMNS:,} are taken",
+            hint="check the delimiter, or turn columns into rows",
+        )
     name = dataset or dataset_name(stem(files[0].name))
     plan = Plan(dataset=name, inputs=inputs, fields=sample.fields(), time=None)
     plan = plan.typed(types or {})

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 import pyarrow as pa
@@ -144,7 +144,8 @@ class Load:
         return digests
 
     def _tables(self, assembler: Assembler, digests: list[str]) -> Iterator[pa.Table]:
-        before = 0
+        """Batches of about BATCH_ROWS rows, none larger than one body of the API."""
+        before, held = 0, list[pa.Table]()
         wanted = [field.field for field in self.plan.fields]
         for input, content in zip(self.plan.inputs, digests, strict=True):
             for block in blocks(input, self.rejects, wanted, self._reader(before)):
@@ -152,8 +153,12 @@ class Load:
                     part = block.cut(start, min(start + BATCH_ROWS, len(block)))
                     table = assembler.rows(part, input.source.name, content, self.rejects)
                     self.progress.rejected = self.rejects.total
-                    yield from _pieces(table)
+                    held.append(table)
+                    if sum(each.num_rows for each in held) >= BATCH_ROWS:
+                        yield from _pieces(held)
+                        held = []
             before += input.source.size
+        yield from _pieces(held)
 
     def _append(self, table: pa.Table | None, sender: ThreadPoolExecutor) -> None:
         """Send a table while the next one is being read; counts when it is known to be kept."""
@@ -221,17 +226,12 @@ class Load:
         self._heard(progress)
 
 
-def _pieces(table: pa.Table) -> Iterator[pa.Table]:
-    """Small enough for one body of the API each."""
-    if not table.num_rows:
+def _pieces(tables: list[pa.Table]) -> Iterator[pa.Table]:
+    """All rows, cut where they are too many bytes for one body."""
+    if not sum(table.num_rows for table in tables):
         return
+    table = pa.concat_tables(tables)
     count = -(-table.nbytes // BATCH_BYTES)
     rows = max(1, -(-table.num_rows // count))
     for start in range(0, table.num_rows, rows):
         yield table.slice(start, rows)
-
-
-def told(progress: Progress) -> dict[str, Any]:
-    """For the wire and the screen."""
-    found: dict[str, Any] = msgspec.to_builtins(progress)
-    return found

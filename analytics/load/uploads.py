@@ -19,7 +19,7 @@ import pyarrow as pa
 from analytics.declare import declared, profile_of
 from analytics.errors import Conflict, Forbidden, Internal, NotFound, Overloaded, PlumblineError, StorageFull, TooLarge
 from analytics.load.assemble import Assembler
-from analytics.load.datasets import free_name
+from analytics.load.datasets import check_name, free_name
 from analytics.load.files import source
 from analytics.load.plan import Plan, Sample, planned
 from analytics.load.rejects import Rejects
@@ -294,8 +294,10 @@ class Uploads:
         return plan, sample
 
     def _fitted(self, plan: Plan) -> Plan:
-        """For a dataset that is there, in its types. Raises ValidationError."""
-        there = self._workspace().datasets.get(plan.dataset)
+        """For a dataset that is there, in its types. Raises ValidationError, Conflict."""
+        workspace = self._workspace()
+        check_name(plan.dataset, workspace)
+        there = workspace.datasets.get(plan.dataset)
         return plan.into(there) if there is not None else plan
 
     def _looked(self, upload: Upload, plan: Plan, sample: Sample) -> dict[str, Any]:

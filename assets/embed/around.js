@@ -8,7 +8,7 @@
 
 import { sentence } from "../format.js"
 
-const ANSWER_MS = 20_000
+const ANSWER_MS = 6_000 // a later one is taken too
 const TICKET = /^[\w-]{8,200}$/
 const ALONE = "This board was opened without a ticket that counts. A site that may show it brings one each time."
 const SILENT = "This board needs a ticket, and a ticket counts once. The page around it can send a new one; loading that page again may be all it takes."

@@ -49,7 +49,7 @@ class Embed {
   }
 
   #set({ fits, ...told }) {
-    if (fits) mark(document.body, "data-fits", "")
+    if (fits) mark(root, "data-fits", "")
     const before = this.asked
     const text = NAMES.filter((name) => typeof told[name] === "string")
     this.asked = { ...before, ...Object.fromEntries(text.map((name) => [name, told[name].slice(0, TEXT_MOST)])) }
@@ -110,11 +110,12 @@ class Embed {
     // the socket outlives the board; and what needs a sign-in, links and files, is not here
     const transport = {
       get request() { return feed.request },
-      ask: (request) => feed.ask(request), listen: (listener) => feed.listen(listener), retry: () => feed.retry(), close: () => feed.listen(NOBODY),
+      ask: (request) => feed.ask(request), listen: (listener) => feed.listen(listener), retry: () => feed.retry(),
+      close() { feed.listen(NOBODY); feed.ask(null) },
     }
     this.board = mount(holder, { ...spec, tiles: spec.tiles.map((tile) => ({ ...tile, link: "" })) }, transport, {
       scope: this.scope, bokeh, files: (tile) => entries(tile, null), theme: () => root.dataset.theme,
-      status: (status) => { this.status = status; this.#stand() }, data: (data) => this.#fresh(data),
+      status: (status) => { Object.assign(this, { status, connection: status.connection }); this.#stand() }, data: (data) => this.#fresh(data),
     })
     this.#refuse("")
     this.#head()
@@ -136,7 +137,7 @@ class Embed {
 
   /** Another version of the server: this page anew, where the page around tells it everything again. */
   #reload() {
-    if (!document.body.hasAttribute("data-fits") || sessionStorage.getItem("plumbline.left") === page.version) return false
+    if (!root.hasAttribute("data-fits") || sessionStorage.getItem("plumbline.left") === page.version) return false
     sessionStorage.setItem("plumbline.left", page.version)
     location.reload()
     return true

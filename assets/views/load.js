@@ -8,10 +8,12 @@ import { previewed } from "./load_preview.js"
 
 const POLL_MS = 400
 const KEPT = "plumbline.upload" // the upload of this tab, so that a reload finds it again
+const NAMES = { connected: "live", connecting: "loading" } // of the connection, as the header calls them
 const WORKING = ["inspecting", "loading"]
 
 export function mount(main, { bar, feed, page }) {
-  feed.listen({ state: (state) => bar.status?.({ name: state.name === "connected" ? "live" : state.name, age: 0, late: 0, waiting: 0, connection: state }), message() {} })
+  const status = (state) => ({ name: NAMES[state.name] ?? state.name, age: 0, late: 0, waiting: 0, connection: state })
+  feed.listen({ state: (state) => bar.status(status(state)), message() {} })
   return page.scopes.includes("admin") ? new Loader(main) : refused(main, page)
 }
 
@@ -80,13 +82,13 @@ class Loader {
     clearTimeout(this.timer)
     this.upload = null
     this.#keep(null)
-    const input = h("input.visually-hidden", { type: "file", multiple: true, id: "load-files", accept: ".csv,.tsv,.txt,.json,.jsonl,.ndjson,.parquet,.gz,.zst,.bz2,.xz,.zip", change: () => this.send([...input.files]) })
+    const input = h("input", { type: "file", multiple: true, hidden: true, id: "load-files", accept: ".csv,.tsv,.txt,.json,.jsonl,.ndjson,.parquet,.gz,.zst,.bz2,.xz,.zip", change: () => this.send([...input.files]) })
     this.#step(h("div.card.panel.drop", {},
       error && h("p.refusal", { role: "alert" }, icon("warn"), h("span", {}, error)),
       h("span.sign", {}, icon("empty")),
       h("h2", {}, "Drop files here"),
       h("p", {}, "CSV, JSON lines, JSON or Parquet, also packed with gzip or zip. Files dropped together become one dataset."),
-      input, h("label.btn.primary", { for: "load-files" }, "Choose files"),
+      input, h("button.btn.primary", { type: "button", click: () => input.click() }, "Choose files"),
       h("p.fine", {}, "You see what was found before anything is kept. On the server itself: ", h("code", {}, "python app.py load FILE"), ". ", h("a", { href: "/docs/load" }, "More"))))
     this.open = true
   }
@@ -158,7 +160,7 @@ class Loader {
       cancel: () => this.#remove(),
       said: (text) => say(this.said, text),
     })
-    this.#step(step, `${counted(upload.sampled, "row")} of ${names(upload)} looked at: ${upload.columns.length} columns. Nothing is kept yet.`)
+    this.#step(step, `${counted(upload.sampled, "row")} of ${names(upload)} looked at: ${upload.columns.length} columns. Nothing is kept yet. ${step.querySelector(".makes").textContent}`)
   }
 
   async #remove() {

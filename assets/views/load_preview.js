@@ -24,8 +24,8 @@ class Preview {
     this.bad = h("div", {})
     this.makes = h("p.makes", {})
     this.go = h("button.btn.primary", { type: "button", click: () => this.#load() }, "Load")
-    this.dataset = h("input", { type: "text", value: upload.dataset, maxlength: "40", spellcheck: "false", autocomplete: "off", input: () => this.#later("dataset", this.dataset) })
-    this.title = h("input", { type: "text", value: upload.title, maxlength: "100", autocomplete: "off", placeholder: "made of the name", input: () => this.#later("title", this.title) })
+    this.dataset = h("input", { type: "text", value: upload.dataset, maxlength: "40", spellcheck: "false", autocomplete: "off", input: () => this.#later() })
+    this.title = h("input", { type: "text", value: upload.title, maxlength: "100", autocomplete: "off", placeholder: "made of the name", input: () => this.#later() })
     this.element = h("div.card.panel.preview", {},
       h("h2", {}, upload.files.length === 1 ? upload.files[0].name : `${upload.files.length} files`), this.facts, this.fault,
       h("div.fields", {}, h("label", {}, "Dataset", this.dataset), h("label", {}, "Title", this.title), ...this.#reading()),
@@ -45,14 +45,17 @@ class Preview {
     return [h("label", {}, "Between fields", delimiter), h("label.choice", {}, header, "The first row names the columns")]
   }
 
-  #later(name, input) {
+  #later() {
     clearTimeout(this.timer)
-    this.timer = setTimeout(() => this.#change({ [name]: input.value.trim() }), TYPING_MS)
+    this.timer = setTimeout(() => this.#change({}), TYPING_MS)
   }
 
-  /** Ask for another reading. Answers to an earlier change do not count. */
-  async #change(body) {
+  /** Ask for another reading, always under the names that stand there. Answers to an earlier change do not count. */
+  async #change(more) {
+    const body = { dataset: this.dataset.value.trim(), title: this.title.value.trim(), ...more }
     const turn = ++this.turn
+    clearTimeout(this.timer)
+    this.timer = null
     mark(this.holder, "aria-busy", "true")
     this.queue = (this.queue ?? Promise.resolve()).then(() => this.act.change(body)).then(
       (fresh) => { this.upload = fresh; this.act.changed(fresh); if (turn === this.turn) this.#refuse(null) },
@@ -71,7 +74,8 @@ class Preview {
 
   async #load() {
     if (this.go.getAttribute("aria-disabled")) return
-    if (this.timer) { clearTimeout(this.timer); await this.#change({ dataset: this.dataset.value.trim(), title: this.title.value.trim() }) }
+    if (this.timer) await this.#change({})
+    await this.queue // a change on its way counts
     if (this.go.getAttribute("aria-disabled")) return
     mark(this.go, "aria-disabled", "true")
     try {
@@ -86,7 +90,7 @@ class Preview {
     const { upload } = this
     const kinds = { csv: "CSV", jsonl: "JSON lines", json: "JSON", parquet: "Parquet", mixed: "Files of several formats" }
     const encoding = ["utf-8", undefined].includes(upload.encoding) || upload.format === "parquet" ? "" : ` in ${upload.encoding}`
-    say(this.facts, `${kinds[upload.format] ?? upload.format}${encoding}, ${counted(upload.columns.length, "column")}. ${counted(upload.sampled, "row")} ${upload.sampled === 1 ? "was" : "were"} looked at; nothing is kept yet.`)
+    say(this.facts, `${kinds[upload.format] ?? upload.format}${encoding}, ${counted(upload.columns.length, "column")}. ${counted(upload.sampled, "row")} ${upload.sampled === 1 ? "was" : "were"} looked at; nothing is kept yet. ${upload.time === null ? "All rows get the time of loading." : `The rows' time is ${upload.time.replaceAll("+", ", ")}.`}`)
     const focused = this.holder.contains(document.activeElement) ? document.activeElement.dataset.at : null
     const at = this.holder.scrollLeft
     this.holder.replaceChildren(this.#table())
@@ -97,8 +101,16 @@ class Preview {
     this.act.said(this.makes.textContent)
   }
 
+  /** Those that were times at first sight come first, and stay there: which is the rows' time is seen without scrolling. */
+  #ordered() {
+    const { columns } = this.upload
+    this.early ??= new Set(columns.filter((column) => column.type === "time").map((column) => column.field))
+    return [...columns].sort((a, b) => this.early.has(b.field) - this.early.has(a.field))
+  }
+
   #table() {
-    const { columns, preview, time } = this.upload
+    const { preview, time } = this.upload
+    const columns = this.#ordered()
     const rows = Math.max(0, ...Object.values(preview).map((values) => values.length))
     const own = h("tr", {}, columns.map((column) => h("td", {}, this.#type(column))))
     const times = h("tr.when", {}, columns.map((column) => h("td", {}, column.type === "time" ? this.#time(column.field, "Rows' time", column.field) : null)))

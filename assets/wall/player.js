@@ -25,7 +25,7 @@ export class Player {
     this.state = h("span.state", {}, h("i.dot"), h("span"))
     this.clock = h("time.clock")
     this.holder = h("div.boards")
-    this.nothing = h("p.nothing", { hidden: true })
+    this.nothing = h("p.idle", { hidden: true })
     this.footing = h("span")
     this.turns = h("span.turns", { "aria-hidden": "true" })
     stage.replaceChildren(h("header", {}, this.title, this.label, this.state, this.clock), this.holder, this.nothing, h("footer", {}, this.footing, this.turns))
@@ -57,6 +57,11 @@ export class Player {
     for (const item of this.items) item.end()
     this.items = this.items.map((item) => this.#made(item.entry))
     this.#show()
+  }
+
+  end() {
+    for (const item of this.items.splice(0)) item.end()
+    this.stage.replaceChildren()
   }
 
   #made(entry) {

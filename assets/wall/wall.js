@@ -73,7 +73,7 @@ class Wall {
     const reply = await this.#fetch("/api/wall/beat", { method: "POST", body: JSON.stringify(said) })
     const pulse = reply?.ok ? await reply.json().catch(() => null) : null
     this.beating = false
-    if (reply?.status === 401) return this.#reload(0) // revoked: the code again
+    if (reply?.status === 401) return this.#revoked()
     if (!pulse) return
     this.skew = pulse.at - Date.now()
     this.flash.hidden = !pulse.flash
@@ -82,13 +82,19 @@ class Wall {
     else if (pulse.revision !== this.plan.revision || this.planned.ms > PLAN_MS) this.#replan()
   }
 
+  /** Nothing of the boards stays; the page, loaded anew, shows a code. */
+  #revoked() {
+    this.player.end()
+    this.#reload(0)
+  }
+
   async #replan() {
     if (this.replanning) return
     this.replanning = true
     const plan = await this.#plan()
     this.replanning = false
     this.planned.again()
-    if (!plan) return this.#reload(0)
+    if (!plan) return this.#revoked()
     if (JSON.stringify(plan) === JSON.stringify(this.plan)) return
     this.plan = plan
     this.player.play(plan)

@@ -25,7 +25,7 @@ from tornado.ioloop import PeriodicCallback
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from analytics.hub import tile_difference
+from analytics.frames import tile_difference
 from analytics.keys import Keys
 from analytics.workspace import Board, Tile, Workspace
 from analytics.workspace_reader import read

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.browser.chromium import find
 from tests.browser.conftest import FLAGS
+from tests.browser.walls import Hall
 from tests.conftest import ROOT, Running, wait_until
 
 IMAGES = ROOT / "assets/docs/images"
@@ -59,12 +60,38 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             cookies = signed_in(browser, server)
             for shot in SHOTS:
-                target = IMAGES / f"{shot.name}.png"
-                target.write_bytes(small(taken(browser, server, shot, cookies)))
-                print(f"{target.relative_to(ROOT)}  {target.stat().st_size / 1024:,.0f} KiB")
+                kept(shot.name, taken(browser, server, shot, cookies))
+            for name, picture in walls(browser, server, cookies).items():
+                kept(name, picture)
             browser.close()
         finally:
             server.stop()
+
+
+def kept(name: str, picture: bytes) -> None:
+    """Write one picture."""
+    target = IMAGES / f"{name}.png"
+    target.write_bytes(small(picture))
+    print(f"{target.relative_to(ROOT)}  {target.stat().st_size / 1024:,.0f} KiB")
+
+
+def walls(browser: Browser, server: Running, visitor: BrowserContext) -> dict[str, bytes]:
+    """What a wall shows, and the page where it was paired."""
+    hall = Hall(server)
+    wall = browser.new_page(viewport={"width": 1920, "height": 1080}, timezone_id="UTC")
+    wall.goto(hall.wall)
+    screen = hall.pair(wall, "overview", "resources", seconds=600, name="Lobby 2")
+    wall.wait_for_selector("body[data-state=playing] .tile[data-state=ok]")
+    wait_until(lambda: hall.heard(screen)["picture_at"], 60, "a picture of what it plays")
+    numbers = wall.screenshot()
+    page = visitor.new_page()
+    page.set_viewport_size({"width": 1000, "height": 420})
+    page.goto(f"{server.url}/screens")
+    page.wait_for_function("() => document.querySelector('.screen img')?.naturalWidth")
+    listed = page.screenshot()
+    page.close()
+    wall.close()
+    return {"wall": numbers, "screens": listed}
 
 
 def history_sent(server: Running) -> None:

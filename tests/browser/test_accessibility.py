@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from dashboard.pages import PAGES
+from tests.browser.walls import read_off
 from tests.conftest import Running, flow
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
@@ -18,7 +19,8 @@ RUN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).
   .flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target.join(" ")} ${n.failureSummary}`))"""
 CALM = """() => !document.querySelector("[data-state=loading]:not(.live), [aria-busy=true]")
   && document.getAnimations().every((a) => a.playState !== "running" || a.effect.getTiming().iterations === Infinity)"""
-PATHS = sorted(({page.url for page in PAGES} - {"/board"}) | {"/board?board=overview", "/keys", "/docs", "/api"})
+APART = {"/board?board=overview", "/keys", "/screens", "/wall", "/docs", "/api"}
+PATHS = sorted(({page.url for page in PAGES} - {"/board"}) | APART)
 STATES = (
     "/flows?flow=f3",
     "/agent?agent=planner",
@@ -67,14 +69,15 @@ def violations(page: Page) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", [*PATHS, *STATES])
-def test_no_page_shuts_anybody_out(context: tuple[str, BrowserContext], path: str, theme: str) -> None:
+def test_no_page_shuts_anybody_out(context: tuple[str, BrowserContext], path: str) -> None:
     url, visitor = context
     page = visitor.new_page()
-    page.add_init_script(f"localStorage.setItem('plumbline.theme', '{theme}')")
+    page.add_init_script("localStorage.setItem('plumbline.theme', 'light')")
     page.goto(url + path.replace("NOW", "2026-01-01T00:00:00Z"))
     page.wait_for_load_state("networkidle") if path in ("/docs", "/api") else page.wait_for_selector("main")
+    assert violations(page) == []
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
     assert violations(page) == []
     page.close()
 
@@ -96,4 +99,28 @@ def test_open_menus_shut_nobody_out(context: tuple[str, BrowserContext], control
     page.click(f"[data-control={control}]")
     page.wait_for_selector(".menu")
     assert violations(page) == []
+    page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_of_a_paired_screen_shuts_nobody_out(context: tuple[str, BrowserContext], theme: str) -> None:
+    url, visitor = context
+    wall = visitor.browser.new_page() if visitor.browser else visitor.new_page()
+    wall.goto(url + "/wall")
+    code = read_off(wall)
+    page = visitor.new_page()
+    page.add_init_script(f"localStorage.setItem('plumbline.theme', '{theme}')")
+    page.goto(url + "/screens")
+    page.click("text=Add a screen")
+    page.fill("[name=code]", code)
+    page.fill("[name=name]", f"Lobby {theme}")
+    page.fill("[data-control=link]", f"{url}/overview?agent=planner")
+    page.click("text=Add a board")
+    assert violations(page) == []
+    page.get_by_role("button", name="Pair").click()
+    page.locator(".screen", has_text=f"Lobby {theme}").wait_for()
+    assert violations(page) == []
+    wall.wait_for_selector(".tile:not([data-state=loading])")
+    assert violations(wall) == []
+    wall.close()
     page.close()

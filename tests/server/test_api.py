@@ -160,7 +160,8 @@ async def test_the_catalogue_lists_what_is_declared(served: Served) -> None:
         metrics
     )
     assert all(m["description"] for m in metrics.values())
-    assert {b["name"] for b in json.loads((await served.get("/api/boards"))[2])} == {"overview", "resources", "health"}
+    boards = {"overview", "agents", "agent", "resources", "health"}
+    assert {b["name"] for b in json.loads((await served.get("/api/boards"))[2])} == boards
 
 
 async def test_metric_points_keep_what_exact_totals_will_need(served: Served) -> None:

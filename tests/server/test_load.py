@@ -8,6 +8,7 @@ import json
 import random
 import stat
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,9 @@ async def test_a_file_is_looked_at_corrected_and_loaded(desk: Desk) -> None:
     assert [(r["line"], r["reason"]) for r in upload["rejects"]["first"]] == [(4, "bad_type")]
     changed = await desk.good("PUT", f"/api/uploads/{upload['id']}", {"types": {"n": "text"}, "dataset": "calendar"})
     assert changed["rejects"]["total"] == 0 and changed["dataset"] == "calendar"
+    for name, why in (("My Days", "small letters"), ("overview", "a board 'overview'"), ("events", "holds events")):
+        status, problem = await desk.call("PUT", f"/api/uploads/{upload['id']}", {"dataset": name})
+        assert status in (400, 409) and why in problem["detail"]
     status, problem = await desk.call("PUT", f"/api/uploads/{upload['id']}", {"types": {"m": "text"}})
     assert status == 404 and "no column 'm'" in problem["detail"]
     await desk.good("PUT", f"/api/uploads/{upload['id']}", {"types": {"n": "integer"}})
@@ -242,16 +246,10 @@ async def test_removed_after_a_day_and_when_asked(desk: Desk, monkeypatch: pytes
     await desk.good("DELETE", f"/api/uploads/{gone['id']}")
     assert (await desk.call("GET", f"/api/uploads/{gone['id']}"))[0] == 404
     now = uploads._now()
-    monkeypatch.setattr(uploads, "_now", lambda: now + uploads_day())
+    monkeypatch.setattr(uploads, "_now", lambda: now + timedelta(hours=24, seconds=1))
     await uploads.sweep()
     assert (await desk.call("GET", f"/api/uploads/{old['id']}"))[0] == 404
     assert not list((desk.served.app.settings.data / "uploads").glob("*"))
-
-
-def uploads_day() -> Any:
-    from datetime import timedelta
-
-    return timedelta(hours=24, seconds=1)
 
 
 BIG = "day,n,word\n" + "".join(f"2026-01-{1 + i % 28:02},{i},w{i % 50}\n" for i in range(400_000))
@@ -270,13 +268,13 @@ async def test_a_cancelled_load_leaves_nothing(desk: Desk) -> None:
 async def test_the_loop_goes_on_during_a_load(desk: Desk) -> None:
     upload = await desk.upload(BIG, "big.csv")
     await desk.good("POST", f"/api/uploads/{upload['id']}/load")
-    job, worst = desk.served.app.uploads._uploads[upload["id"]], 0.0
+    job, late = desk.served.app.uploads._uploads[upload["id"]], []
     while job.state == "loading":
         started = time.perf_counter()
         await asyncio.sleep(0.005)
-        worst = max(worst, time.perf_counter() - started - 0.005)
+        late.append(time.perf_counter() - started - 0.005)
     assert job.state == "done" and job.load.progress.accepted == 400_000
-    assert worst < 0.5  # shares two cores with the tests; alone it is some 20 ms
+    assert sorted(late)[int(0.9 * len(late))] < 0.1  # the load and this test's own server share two cores with others
 
 
 def run(*arguments: str) -> Any:

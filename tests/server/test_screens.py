@@ -104,6 +104,26 @@ async def test_its_credential_reads_the_boards_of_its_playlist_and_nothing_else(
         await socket.send(json.dumps(asked | {"sub": "c", "request": {"type": "board", "board": "resources"}}))
         refused = next(m for m in [json.loads(await socket.recv()) for _ in range(3)] if m["type"] == "error")
         assert refused["error"]["code"] == "FORBIDDEN"
+        await socket.send(json.dumps({"type": "rows", "id": 1}))  # nor anything that is no board
+        refused = next(m for m in [json.loads(await socket.recv()) for _ in range(3)] if m.get("id") == 1)
+        assert refused["error"]["code"] == "FORBIDDEN"
+        screen = (await building.manage("GET", "/api/screens"))[1][0]
+        changed = PLAN | {"playlist": [{"board": "resources"}]}
+        assert (await building.manage("PUT", f"/api/screens/{screen['id']}", changed))[0] == 200
+        await asyncio.wait_for(socket.wait_closed(), 2)  # it has the rights of before
+        assert socket.close_code == 4000
+
+
+async def test_a_limited_admin_makes_screens_that_are_no_less_limited(building: Building) -> None:
+    building.admin = building.served.app.keys.create(
+        "support", ["read", "admin"], domains=["support"], boards=["overview"]
+    )[1]
+    screen, _ = await building.paired()
+    assert building.served.app.keys.get(screen["id"]).rights.domains == ("support",)
+    other = PLAN | {"playlist": [{"board": "resources"}]}
+    assert (await building.manage("PUT", f"/api/screens/{screen['id']}", other))[0] == 403
+    offer = await building.offered()
+    assert (await building.manage("POST", "/api/screens", other | {"code": offer["code"]}))[0] == 403
 
 
 async def test_a_revoked_screen_is_cut_off_at_once(building: Building) -> None:
@@ -166,6 +186,7 @@ async def test_screens_survive_a_restart(building: Building) -> None:
         ({"playlist": []}, "playlist"),
         ({"playlist": [{"board": "overveiw"}]}, "did you mean 'overview'?"),
         ({"playlist": [{"board": "overview", "seconds": 1}]}, "seconds"),
+        ({"playlist": [{"board": "overview", "window": "yesterday"}]}, "yesterday"),
         ({"name": ""}, "name"),
         ({"theme": "pink"}, "pink"),
         ({"code": "AAAAAA"}, "no screen shows this code"),

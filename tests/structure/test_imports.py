@@ -18,9 +18,9 @@ LAYERS = (
     | {"store", "declare", "declare_choices", "inline", "pins"}
     | {"rights", "key_text", "keys_db", "keys", "screens", "damping", "logs"}
     | {"keys_cli", "terminal"},
-    {"ingest", "load", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "hub"}
+    {"ingest", "load", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "frames", "hub"}
     | {"critical", "flows", "flow_tree"},
-    {"service", "telemetry", "exports", "local", "load_cli"},
+    {"service", "telemetry", "exports", "tables", "local", "load_cli"},
     {"api"},
 )
 # Programs of their own that meet a server only through its public API.

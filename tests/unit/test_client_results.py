@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from analytics.client import Update, apply_frame
 from analytics.errors import ValidationError
-from analytics.hub import tile_difference
+from analytics.frames import tile_difference
 from analytics.messages import Frame
 
 NOW = datetime(2026, 1, 6, 12, tzinfo=UTC)

@@ -91,7 +91,7 @@ def test_the_board_shows_what_is_useful_first(flights: Workspace) -> None:
         ("flights.carrier",),
     ]
     assert tiles["sizes"].by == ("flights.distance_bin",)
-    assert tiles["latest"].columns[:3] == ("time", "year", "month")
+    assert tiles["latest"].columns[:3] == ("time", "dep_time", "dep_delay")
     assert "time_hour" not in tiles["latest"].columns
     assert flights.boards["flights"].window == "2013-01-01 to 2013-12-31"
 

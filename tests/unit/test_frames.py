@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.hub import tile_difference
+from analytics.frames import tile_difference
 
 
 def applied(was: dict[str, Any], frame: dict[str, Any] | None) -> dict[str, Any]:

@@ -112,8 +112,8 @@ MISTAKES = {
     "metrics: {a: {avg: value, per: hour}}": "metric 'a': `per` goes with count, sum, distinct, not avg",
     "metrics: {a: {count: {}, good: upp}}": "metric 'a': `good`: expected one of up, down, none, got the text 'upp'; "
     "did you mean 'up'?",
-    "metrics: {a: {count: {}, bounds: {bad: 1}}}": "metric 'a': `bounds` need `good: up` or `good: down`, which says on "
-    "which side of them it is bad",
+    "metrics: {a: {count: {}, bounds: {bad: 1}}}": "metric 'a': `bounds` need `good: up` or `good: down`, which says "
+    "on which side of them it is bad",
     "metrics: {a: {count: {}, good: up, bounds: {warn: 1, bad: 2}}}": "metric 'a': with `good: up`, `warn` is above "
     "`bad`",
     "metrics: {a: {count: {}, good: down, bounds: {warn: much}}}": "metric 'a': `bounds`: `warn`: expected a number, "

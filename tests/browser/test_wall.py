@@ -1,0 +1,455 @@
+"""Walls: paired as with a TV, true to what they play, honest about its age, and healed from every outage."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.test_accessibility import fleet
+from tests.browser.walls import CODE, Hall, read_off, scripted
+from tests.conftest import Running, request, wait_until
+
+TITLE = "#stage > header strong"
+STATE = "#stage > header .state"
+CLOCK = "#stage time"
+AWAY = ".away"
+FLASH = ".flash"
+SEEN = ".board:not([hidden]) .tile:not([hidden])"
+DRAWN = "body[data-state=playing] .tile[data-state=ok]"
+LIVE = re.compile("Live|Data .* old")  # of a server whose only events are some minutes old
+TOLD = "() => [...document.querySelectorAll('.board:not([hidden]) .tile:not([hidden])')].map((t) => t.dataset.tile)"
+CUT = """() => {
+  const words = ":is(h2, .value, .name, .delta, em, s, td, th, li, .change)"
+  const cut = (e) => {
+    const box = e.getBoundingClientRect()
+    const place = e.closest(".body, header, .scroll").getBoundingClientRect()
+    const seen = box.left < place.right - 2 && box.top < place.bottom - 2
+    return seen && (box.right > place.right + 2 || box.bottom > place.bottom + 2)
+      || e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible"
+  }
+  return [...document.querySelectorAll(`.board:not([hidden]) .tile:not([hidden]) ${words}`)]
+    .filter((e) => e.checkVisibility() && e.getClientRects().length && cut(e))
+    .map((e) => `${e.closest(".tile").dataset.tile}: ${e.className || e.tagName} ${e.textContent}`)
+}"""
+
+
+@pytest.fixture(scope="module")
+def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
+    server = Running(tmp_path_factory.mktemp("hall") / "data").start()
+    server.post(fleet())
+    yield Hall(server)
+    server.stop()
+
+
+@pytest.fixture
+def wall(chromium: Browser) -> Iterator[Page]:
+    """The browser of a screen; what goes wrong in it is a failure of the test."""
+    context = chromium.new_context(viewport={"width": 1920, "height": 1080}, timezone_id="UTC")
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(f"{error} {error.stack}"))
+    yield page
+    context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def admin(chromium: Browser, hall: Hall) -> Iterator[Page]:
+    """The page of the screens, for who may change them."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 1000}, timezone_id="UTC", reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(f"{hall.server.url}/screens")
+    page.fill("#key", hall.key)
+    page.click("button.primary")
+    page.wait_for_selector("main[data-state=ok]")
+    yield page
+    context.close()
+
+
+def plays(hall: Hall, wall: Page, *boards: str, script: bool = True, **plan: Any) -> dict[str, Any]:
+    """A paired wall that has drawn its first tiles, with a feed that the test drives unless told."""
+    if script:
+        scripted(wall, hall, *(boards or ("overview",)))
+    wall.goto(hall.wall)
+    screen = hall.pair(wall, *boards, **plan)
+    wall.wait_for_selector(DRAWN)
+    return screen
+
+
+def still(wall: Page) -> None:
+    """Stop the page's clock; it goes on by `wall.clock.run_for` alone, with a frame of the feed every second."""
+    wall.clock.pause_at(wall.evaluate("Date.now()") / 1000 + 1)
+    wall.evaluate("feed.every(1000)")
+    wall.clock.run_for(2500)
+
+
+# pairing
+
+
+def test_a_screen_is_paired_by_its_code_from_the_page_of_the_screens(hall: Hall, wall: Page, admin: Page) -> None:
+    sent: list[str] = []
+    wall.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(str(frame))))
+    wall.goto(hall.wall)
+    code = read_off(wall)
+    assert wall.locator(".tile, .board").count() == 0
+    expect(wall.locator(".where")).to_contain_text(f"{hall.server.url.removeprefix('http://')}/screens")
+    admin.click("text=Add a screen")
+    admin.keyboard.type(f"{code[:3]}-{code[3:]}".lower())  # the field has the focus
+    admin.get_by_label("Name").fill("Kitchen")
+    admin.get_by_label("Link of a board").fill(f"{hall.server.url}/overview?window=now-15m&agent=planner&tool!=shell")
+    expect(admin.locator(".limited")).to_have_text(["agent = planner", "tool ≠ shell"])
+    admin.get_by_label("Remove this board").first.click()
+    admin.get_by_role("button", name="Pair").click()
+    wall.wait_for_selector(DRAWN)
+    expect(wall.locator(TITLE)).to_have_text("Overview")
+    expect(wall.locator("#stage .label")).to_contain_text("last 15 minutes")
+    asked = next(text for text in sent if '"board"' in text)
+    assert '{"dim":"agent","op":"is","values":["planner"]}' in asked and '"op":"is_not"' in asked
+    card = admin.locator(".screen", has_text="Kitchen")
+    expect(card.locator(".status")).to_have_text(LIVE)
+    expect(card).to_contain_text("1920 × 1080")
+    expect(card).to_contain_text("127.0.0.1")
+    expect(card.locator("img")).to_be_visible(timeout=20_000)  # what it plays, as a picture
+    name = card.locator("img").get_attribute("src") or ""
+    picture = hall.call("GET", name.partition("?")[0])
+    assert picture.startswith(b"\xff\xd8\xff") and 5_000 < len(picture) < 200_000
+
+
+def test_a_wrong_code_is_refused_in_words_and_nothing_typed_is_lost(hall: Hall, admin: Page) -> None:
+    admin.click("text=Add a screen")
+    admin.get_by_label("Code on the screen").fill("AAA222")
+    admin.get_by_label("Name").fill("Roof")
+    admin.keyboard.press("Enter")
+    expect(admin.locator("#plan .refusal")).to_contain_text("no screen shows this code", ignore_case=True)
+    expect(admin.get_by_label("Name")).to_have_value("Roof")
+    admin.get_by_label("Link of a board").fill("https://elsewhere.example/board?board=nothing")
+    expect(admin.locator("#link-told")).to_contain_text("no link to a board")
+
+
+def test_a_playlist_is_put_in_order_by_keys(hall: Hall, admin: Page) -> None:
+    admin.click("text=Add a screen")
+    admin.get_by_role("button", name="Add a board").press("Enter")
+    admin.keyboard.type("Res")  # the new board has the focus
+    boards = admin.locator(".playlist [aria-label=Board]")
+    assert [b.input_value() for b in boards.all()] == ["overview", "resources"]
+    admin.get_by_label("Earlier").last.press("Enter")
+    assert [b.input_value() for b in boards.all()] == ["resources", "overview"]
+    expect(admin.get_by_label("Later").first).to_be_focused()
+    admin.get_by_label("Remove this board").first.press("Enter")
+    expect(admin.get_by_label("Remove this board")).to_be_disabled()  # the last one stays
+    expect(boards.first).to_be_focused()
+
+
+def test_a_new_code_comes_before_the_old_one_ends(hall: Hall, wall: Page) -> None:
+    wall.clock.install()
+    wall.goto(hall.wall)
+    first = read_off(wall)
+    wall.clock.fast_forward("09:57")
+    expect(wall.locator(CODE)).not_to_have_attribute("aria-label", f"Code {' '.join(first)}")
+    assert read_off(wall) != first
+
+
+def test_a_screen_stays_paired_when_its_browser_starts_anew(hall: Hall, wall: Page) -> None:
+    plays(hall, wall, script=False)
+    wall.reload()
+    wall.wait_for_selector(DRAWN)
+
+
+# what it plays
+
+
+def test_boards_follow_each_other_in_screens_of_at_most_six_tiles(hall: Hall, wall: Page) -> None:
+    wall.clock.install()
+    plays(hall, wall, "overview", "agents", seconds=10)
+    still(wall)
+    seen = []
+    for _ in range(7):
+        tiles = wall.evaluate(TOLD)
+        assert 1 <= len(tiles) <= 6
+        assert wall.evaluate(CUT) == []
+        seen.append((wall.inner_text(TITLE), tiles[0]))
+        wall.clock.run_for(10_000)
+    kinds = [title for title, _ in seen]
+    assert kinds[:6] == ["Overview", "Overview", "Overview", "Agents", "Agents", "Overview"]
+    assert seen[0] == seen[5] and seen[1] == seen[6] and seen[0][1] == "flows"
+    assert wall.evaluate("document.querySelectorAll('.board').length") == 2  # built once each, and kept
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (3840, 2160), (1280, 720), (1080, 1920)])
+def test_no_text_is_cut_in_any_size(hall: Hall, wall: Page, size: tuple[int, int]) -> None:
+    wall.set_viewport_size({"width": size[0], "height": size[1]})
+    wall.clock.install()
+    plays(hall, wall, "overview", seconds=10)
+    wall.evaluate("feed.attention = { success: 'bad', p95: 'warn' }")
+    still(wall)
+    expect(wall.locator("[data-tile=success] .attention")).to_have_text("critical")
+    expect(wall.locator("[data-tile=p95]")).to_have_attribute("data-attention", "warn")
+    for _ in range(3):
+        assert wall.evaluate(CUT) == []
+        assert wall.evaluate("document.documentElement.scrollHeight <= innerHeight")
+        wall.clock.run_for(10_000)
+
+
+def test_a_plan_changes_while_it_plays(hall: Hall, wall: Page) -> None:
+    screen = plays(hall, wall, script=False)
+    wall.evaluate("window.same = true")
+    hall.change(screen, playlist=[{"board": "agents", "window": "now-5m"}])
+    expect(wall.locator(TITLE)).to_have_text("Agents")
+    expect(wall.locator("#stage .label")).to_contain_text("last 5 minutes")
+    wall.wait_for_selector(DRAWN)  # its key may read the other board now
+    assert wall.evaluate("window.same") and wall.locator(".board").count() == 1
+
+
+def test_a_flash_shows_its_name_within_two_seconds(hall: Hall, wall: Page) -> None:
+    screen = plays(hall, wall, script=False)
+    hall.call("POST", f"/api/screens/{screen['id']}/flash")
+    expect(wall.locator(FLASH)).to_be_visible(timeout=2000)
+    expect(wall.locator(FLASH)).to_have_text("Lobby 2")
+    expect(wall.locator(FLASH)).to_be_hidden(timeout=12_000)
+
+
+def test_light_by_day_and_dark_by_night(hall: Hall, wall: Page) -> None:
+    wall.clock.install()
+    hour = wall.evaluate("new Date().getUTCHours()")
+    screen = plays(hall, wall, theme="auto", day=[hour, (hour + 2) % 24])
+    root = wall.locator("html")
+    expect(root).to_have_attribute("data-theme", "light")
+    wall.route("**/api/wall/beat", lambda route: route.abort())  # or it would hear that its clock is wrong
+    wall.clock.fast_forward("02:00:00")
+    expect(root).to_have_attribute("data-theme", "dark")
+    wall.unroute("**/api/wall/beat")
+    expect(root).to_have_attribute("data-theme", "light")
+    hall.change(screen, theme="dark")
+    expect(root).to_have_attribute("data-theme", "dark")
+
+
+def test_the_picture_drifts_by_some_pixels_each_minute(hall: Hall, wall: Page) -> None:
+    wall.clock.install()
+    plays(hall, wall)
+    still(wall)
+    places = []
+    for _ in range(10):
+        wall.clock.run_for(60_000)
+        box = wall.locator("#stage").bounding_box()
+        assert box is not None
+        places.append((box["x"], box["y"]))
+    assert len(set(places)) >= 8 and all(abs(x) <= 5 and abs(y) <= 5 for x, y in places)
+    assert all(a != b for a, b in pairwise(places))
+
+
+def test_what_the_workspace_changes_is_drawn_without_a_reload(wall: Page, tmp_path: Path) -> None:
+    board = 'boards: {lobby: {title: Lobby, tiles: [{id: one, type: kpi, title: "%s", metric: flows}]}}\n'
+    folder = tmp_path / "data" / "workspaces"
+    folder.mkdir(parents=True)
+    (folder / "lobby.yaml").write_text(board % "Before")
+    server = Running(tmp_path / "data").start()
+    try:
+        server.post(fleet())
+        plays(Hall(server), wall, "lobby", script=False)
+        expect(wall.locator("h2", has_text="Before")).to_be_visible()
+        wall.evaluate("window.same = true")
+        (folder / "lobby.yaml").write_text(board % "After")
+        expect(wall.locator("h2", has_text="After")).to_be_visible(timeout=10_000)
+        assert wall.evaluate("window.same")
+    finally:
+        server.stop()
+
+
+# its age
+
+
+def test_a_tile_says_its_age_once_it_is_late_and_is_veiled_once_it_is_stale(hall: Hall, wall: Page) -> None:
+    wall.clock.install()
+    plays(hall, wall)
+    still(wall)
+    tile = wall.locator("[data-tile=tokens]")
+    wall.evaluate("feed.late = { tokens: Date.now() }")  # a source that speaks every two seconds falls silent
+    wall.clock.run_for(4500)
+    expect(tile.locator(".old")).to_be_hidden()
+    wall.clock.run_for(2000)
+    expect(tile.locator(".old")).to_have_text(re.compile(r"^[67](\.\d)? s old$"))
+    expect(tile).not_to_have_attribute("data-veiled", "")
+    wall.clock.run_for(7000)
+    expect(tile).not_to_have_attribute("data-veiled", "")
+    wall.clock.run_for(3000)
+    expect(tile).to_have_attribute("data-veiled", "")
+    expect(wall.locator("[data-tile=spend] .old")).to_be_hidden()  # the others speak
+    wall.evaluate("feed.late = {}")
+    wall.clock.run_for(2000)
+    expect(tile.locator(".old")).to_be_hidden()
+
+
+def test_all_of_it_is_veiled_when_no_frame_comes(hall: Hall, wall: Page) -> None:
+    wall.clock.install()
+    plays(hall, wall)
+    still(wall)
+    wall.evaluate("feed.silent = true")
+    wall.clock.run_for(4500)
+    expect(wall.locator(STATE)).to_have_text("Delayed")
+    wall.clock.run_for(5000)
+    expect(wall.locator(STATE)).to_have_text(re.compile("Stale|Reconnecting"))
+    expect(wall.locator(f"{SEEN}[data-veiled]")).to_have_count(6)
+    wall.evaluate("feed.silent = false; feed.drop()")
+    wall.clock.run_for(12_000)
+    expect(wall.locator(STATE)).to_have_text("Live")
+    expect(wall.locator("[data-veiled]")).to_have_count(0)
+
+
+def test_a_screen_whose_clock_is_wrong_shows_the_right_time(hall: Hall, wall: Page) -> None:
+    wall.clock.install(time=time.time() + 86_400 * 40 + 3 * 3600)
+    wall.add_init_script("addEventListener('DOMContentLoaded', () => { feed.skew = -(86400 * 40 + 3 * 3600) * 1000 })")
+    plays(hall, wall)
+    right = [time.strftime("%H:%M", time.gmtime(time.time() + s)) for s in (0, 60)]
+    expect(wall.locator(CLOCK)).to_have_text(re.compile(rf"^({'|'.join(right)}):\d\d$"))
+    wall.evaluate("feed.tick()")
+    expect(wall.locator("[data-old]")).to_have_count(0)
+    wall.clock.set_system_time(time.time() - 86_400)  # and is set back while it plays
+    wall.evaluate("feed.skew = 86400000; feed.tick()")
+    expect(wall.locator(CLOCK)).to_have_text(re.compile(rf"^({'|'.join(right)}):\d\d$"))
+    expect(wall.locator(AWAY)).to_be_hidden()
+
+
+# outages
+
+
+def test_a_revoked_screen_shows_its_code_within_two_seconds(hall: Hall, wall: Page) -> None:
+    screen = plays(hall, wall, script=False)
+    hall.call("DELETE", f"/api/screens/{screen['id']}")
+    revoked = time.monotonic()
+    expect(wall.locator(".board")).to_have_count(0, timeout=2000)
+    read_off(wall)
+    assert time.monotonic() - revoked < 4  # the page is loaded anew meanwhile, on whatever machine this is
+    assert wall.locator(".tile").count() == 0
+
+
+def test_a_revoked_screen_ends_on_the_page_of_the_screens_too(hall: Hall, wall: Page, admin: Page) -> None:
+    plays(hall, wall, script=False, name="Basement")
+    card = admin.locator(".screen", has_text="Basement")
+    card.get_by_role("button", name="Revoke").click()
+    expect(admin.get_by_role("button", name="Cancel")).to_be_focused()
+    admin.locator("#revoke .danger").click()
+    expect(card).to_have_count(0)
+    read_off(wall)
+
+
+def test_a_dropped_socket_is_opened_again(hall: Hall, wall: Page) -> None:
+    plays(hall, wall)
+    wall.evaluate("feed.every(200)")
+    wall.evaluate("feed.down = true; feed.drop()")
+    expect(wall.locator(STATE)).to_have_text(re.compile("Reconnecting|Delayed|Stale"))
+    wall.evaluate("feed.down = false")
+    expect(wall.locator(STATE)).to_have_text("Live", timeout=10_000)
+
+
+def test_it_heals_when_the_server_is_killed_and_comes_back_as_another_version(wall: Page, tmp_path: Path) -> None:
+    server = Running(tmp_path / "data").start()
+    hall = Hall(server)
+    server.post(fleet())
+    loads: list[str] = []
+    wall.on("framenavigated", lambda frame: loads.append(frame.url))
+    plays(hall, wall, script=False)
+    wall.evaluate("window.same = true")
+    try:
+        server.stop(signal.SIGKILL)
+        expect(wall.locator(AWAY)).to_contain_text("does not answer", timeout=15_000)
+        expect(wall.locator(AWAY)).to_contain_text("What you see is from")
+        server.start()
+        expect(wall.locator(AWAY)).to_be_hidden(timeout=15_000)
+        expect(wall.locator(STATE)).to_have_text(LIVE, timeout=15_000)
+        assert wall.evaluate("window.same")  # the same version: nothing is loaded
+        server.stop(signal.SIGKILL)
+        server.program = ("-m", "tests.browser.newer")
+        server.start()
+        wall.wait_for_function("() => !window.same", timeout=20_000)
+        wall.wait_for_selector(DRAWN)
+        expect(wall.locator(STATE)).to_have_text(LIVE)
+        wait_until(lambda: hall.call("GET", "/api/screens")[0]["version"] == "newer", what="a sign of life")
+        assert len(loads) == 2  # once at first, and once for the version
+    finally:
+        server.stop()
+
+
+def test_a_frozen_browser_heals_when_it_wakes_after_an_outage(wall: Page, tmp_path: Path) -> None:
+    server = Running(tmp_path / "data").start()
+    hall = Hall(server)
+    server.post(fleet())
+    try:
+        plays(hall, wall, script=False)
+        control = wall.context.new_cdp_session(wall)
+        control.send("Page.setWebLifecycleState", {"state": "frozen"})
+        server.stop(signal.SIGKILL)
+        server.start()
+        control.send("Page.setWebLifecycleState", {"state": "active"})
+        expect(wall.locator(STATE)).to_have_text(LIVE, timeout=20_000)
+        expect(wall.locator(AWAY)).to_be_hidden()
+    finally:
+        server.stop()
+
+
+def test_it_is_live_again_after_a_night_asleep(hall: Hall, wall: Page) -> None:
+    wall.clock.install()
+    plays(hall, wall)
+    wall.evaluate("feed.every(1000)")
+    wall.clock.fast_forward("12:00:00")
+    expect(wall.locator(STATE)).to_have_text("Live")
+    expect(wall.locator(f"{SEEN}[data-old]")).to_have_count(0)
+    expect(wall.locator(AWAY)).to_be_hidden()
+    expect(wall.locator("#stage footer")).to_contain_text(re.compile(r"Refreshed \d(\.\d)? s ago"))
+
+
+def test_a_server_that_is_down_at_the_very_start_is_waited_for(hall: Hall, wall: Page) -> None:
+    wall.clock.install()
+    scripted(wall, hall, "overview")
+    asked = re.compile(r"/wall/me\.json$|/api/wall/")
+    wall.route(asked, lambda route: route.abort())
+    wall.goto(hall.wall)
+    wall.clock.run_for(8000)
+    expect(wall.locator(AWAY)).to_contain_text("This screen keeps trying")
+    wall.unroute(asked)
+    wall.clock.run_for(8000)
+    hall.pair(wall)
+    wall.clock.run_for(3000)
+    wall.wait_for_selector(DRAWN)
+    expect(wall.locator(AWAY)).to_be_hidden()
+
+
+def test_a_spec_of_an_old_workspace_is_asked_for_anew(hall: Hall, wall: Page) -> None:
+    gone: list[str] = []
+
+    def once(route: Any) -> None:
+        gone.append(route.request.url)
+        if len(gone) == 1:
+            route.fulfill(status=404, body="{}")
+        else:
+            route.continue_()
+
+    wall.route("**/specs/*.json", once)
+    plays(hall, wall)
+    assert len(gone) == 2
+
+
+def test_a_feed_that_was_closed_for_good_is_opened_again(hall: Hall, wall: Page) -> None:
+    wall.clock.install()
+    plays(hall, wall)
+    still(wall)
+    wall.evaluate("[...feed.sockets].forEach((s) => s.end(4504))")  # too many sockets of one key, for a while
+    wall.clock.run_for(3000)
+    expect(wall.locator(STATE)).to_have_text("Ended")
+    wall.clock.run_for(15_000)
+    expect(wall.locator(STATE)).to_have_text("Live")
+
+
+def test_a_browser_shows_no_boards_with_the_cookie_of_a_person(hall: Hall, wall: Page, admin: Page) -> None:
+    status, _, _ = request(f"{hall.server.url}/wall/me.json")
+    assert status == 401
+    page = admin.context.new_page()
+    page.goto(hall.wall)
+    read_off(page)  # signed in or not, a browser is paired or shows its code
