@@ -11,9 +11,10 @@ import { menu } from "./menus.js"
 import { Scope } from "./scope.js"
 import * as times from "./times.js"
 
-const FRESH_MS = 60_000 // what a cell was made with passes for now no longer than this
+const FRESH_MS = 10_000 // what a cell was made with passes for now no longer than this
 const PATIENCE_MS = 6_000 // for a first word of the kernel
 const BEAT_MS = 1_000
+const KNOCK_MS = 2_500 // between two attempts to be heard by the kernel
 
 /** Draw the model's board into `el`. */
 export async function cell(model, el) {
@@ -33,7 +34,7 @@ export async function cell(model, el) {
   const ground = globalThis.Plumbline = { ...globalThis.Plumbline, ground: host }
   lettered(model)
   await new Promise((done) => setTimeout(done)) // Bokeh embeds only into elements that are in the page
-  const handle = mount(host, spec, channel(model, spec), {
+  const handle = mount(host, spec, channel(model, scope), {
     scope, files: (tile) => entries(tile, null), bokeh: Promise.resolve(globalThis.Bokeh),
     brushed: (tile, from, to) => model.send_msg({ type: "brushed", tile, from, to }),
     status: (status) => strip.stands(status), data: (board) => strip.shows(board),
@@ -47,32 +48,40 @@ export async function cell(model, el) {
 }
 
 /** The transport of a notebook: what the cell was made with, then the component's own messages. */
-function channel(model, spec) {
+function channel(model, scope) {
+  const { spec, state: first } = model
   const send = (data) => model.send_msg(data)
-  const tz = Intl.DateTimeFormat().resolvedOptions().timeZone
-  let beat = null
+  let [beat, knock, heard, moved] = [null, null, false, false]
+  // a first word may be lost while the kernel is busy, so it is said until there is an answer
+  const ask = () => {
+    send({ type: "ask", tz: Intl.DateTimeFormat().resolvedOptions().timeZone, ...(moved ? { scope: scope.state } : {}) })
+    knock = setTimeout(() => { if (!heard) ask() }, KNOCK_MS)
+  }
   return {
     request: null,
-    ask(request) { this.request = request }, // the kernel hears of it by the scope
+    ask(request) { // the kernel hears of it by the scope
+      moved ||= this.request !== null && !heard
+      this.request = request
+    },
     listen({ message, state }) {
-      const { state: first } = model
       const old = !spec.static && first.now !== undefined && Date.now() - first.now > FRESH_MS
       state(old ? { name: "closed", reason: "Of an earlier run; run the cell again", attempt: 0 } : { name: "connected", attempt: 0 })
-      if (first.tiles) message({ type: "analytics_update", analytics: old ? { ...first, now: null } : first })
+      if (first.tiles) message({ type: "analytics_update", analytics: spec.static ? first : { ...first, now: null } }) // it tells no time
       model.on("msg:custom", (said) => {
+        if (!["connection", "analytics_update", "frame", "error"].includes(said.type)) return
+        if (!heard) state({ name: "connected", attempt: 0 })
+        heard = true
         if (said.type === "connection") state(said)
-        else if (["analytics_update", "frame", "error"].includes(said.type)) {
-          if (said.type !== "frame") state({ name: "connected", attempt: 0 })
-          message(said)
-        }
+        else message(said)
       })
       // data that stands still needs no sign of life
       if (spec.static) beat = setInterval(() => message({ type: "frame", board: {}, tiles: {} }), BEAT_MS)
-      send({ type: "ask", tz })
+      ask()
     },
-    retry() { send({ type: "ask", tz }) },
+    retry: ask,
     close() {
       clearInterval(beat)
+      clearTimeout(knock)
       send({ type: "close" })
     },
   }

@@ -22,6 +22,8 @@ export function tips(root) {
       owner = null
       box.hidden = true
     },
+    /** What it says; null while it is hidden. */
+    words: () => (box.hidden ? null : box.textContent),
     remove() {
       box.remove()
     },

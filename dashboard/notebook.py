@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import re
 import sys
 import threading
 import weakref
@@ -35,6 +36,7 @@ from dashboard.theme import THEMES
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0  # for numbers that were asked for
+PLAIN = re.compile(r"now-\d+[smh]")
 AT_ONCE_S = 2.0  # for the first numbers of a cell, so that it can paint without the kernel
 
 
@@ -199,9 +201,11 @@ class Board(pn.viewable.Viewer):
     def _request(self) -> dict[str, Any]:
         """The standing request of the scope, as assets/scope.js makes it."""
         s = self.scope
-        start, _, end = s.window.partition(" to ")
+        start, _, end = (part.strip() for part in s.window.partition(" to "))
         tz = s.tz or self._zone
-        window = {"from": start.strip(), "to": end.strip() or "now"} | ({"tz": tz} if tz else {})
+        window: Any = {"from": start, "to": end or "now"} | ({"tz": tz} if tz else {})
+        if PLAIN.fullmatch(start) and end in ("", "now"):  # means the same in every zone
+            window = start
         more = {n: getattr(s, n) for n in ("grain", "as_of") if getattr(s, n)}
         return {"board": self._declared.name, "window": window, "filters": s.filters, "compare": s.compare} | more
 
@@ -280,6 +284,8 @@ class Board(pn.viewable.Viewer):
         match said.get("type"):
             case "ask":
                 self._zone = str(said.get("tz") or "")
+                if isinstance(moved := said.get("scope"), dict):
+                    self._moved(moved)
                 self._again()
                 self._news()
             case "brushed":

@@ -16,7 +16,7 @@ from dashboard import theme
 from dashboard.assets import vendor_files
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
-SHEETS = ("scope", "charts", "exports", "cell")  # of css/: what a board needs
+SHEETS = ("scope", "charts", "exports", "wall", "cell")  # of css/: what a board needs
 IMPORT = re.compile(r"""(?:from|import)\s*\(?\s*"\./([\w./-]+)\"""")
 MADE = """
 const blobs = new Map()
