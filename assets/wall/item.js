@@ -22,9 +22,8 @@ export class Item {
     return JSON.stringify([board, scope, specs])
   }
 
-  /** Put it into `holder`, hidden. Whether it is there; false where the server did not give it. */
+  /** Put it into `holder`, hidden. Whether it is there now; false where the server did not give it. */
   async build(holder) {
-    if (this.element || this.fetching) return true
     this.fetching = true
     const reply = await fetch(this.entry.specs[this.hooks.theme()]).catch(() => null)
     const spec = reply?.ok ? await reply.json().catch(() => null) : null
@@ -81,6 +80,7 @@ export class Item {
     this.dead ??= new Since()
     if (this.dead.ms < REVIVE_MS) return
     this.dead.again()
+    this.hooks.outdated() // its board may be gone
     this.feed.retry()
   }
 

@@ -86,9 +86,9 @@ export class Player {
   }
 
   async #build(item) {
-    if (item.element || item.fetching) return
+    if (item.element || item.fetching || !await item.build(this.holder)) return
     this.built += 1
-    if (await item.build(this.holder) && item === this.item) this.#turn()
+    if (item === this.item) this.#turn()
   }
 
   #turn() {

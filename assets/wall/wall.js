@@ -33,7 +33,7 @@ class Wall {
     document.addEventListener("resume", () => this.#woke())
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#woke() })
     addEventListener("online", () => this.#woke())
-    addEventListener("error", (event) => { if (event.error) this.#reload(BROKEN_MS) })
+    addEventListener("error", (event) => { if (event.error) this.faulty = true })
     addEventListener("resize", () => {
       clearTimeout(this.resizing)
       this.resizing = setTimeout(() => this.player?.resized(), 500)
@@ -49,17 +49,18 @@ class Wall {
     this.plan = plan
     document.body.dataset.state = "playing"
     this.player = new Player(stage, page, plan, {
-      now: () => this.now(), outdated: () => this.#replan(), ended: () => this.#beat(), broken: () => this.#reload(),
+      now: () => this.now(), outdated: () => this.#replan(), ended: () => this.#beat(), broken: () => { this.broken = true },
     })
     setInterval(() => this.#beat(), BEAT_MS)
-    this.#beat()
+    this.#woke()
   }
 
   /** What to play; null for who is not paired. Asked until the server answers. */
   async #plan() {
     for (let pause = 500; ; pause = Math.min(5000, pause * 1.6)) {
       const reply = await this.#fetch("/wall/me.json")
-      if (reply?.ok) return reply.json()
+      const plan = reply?.ok ? await reply.json().catch(() => null) : null
+      if (plan) return plan
       if (reply?.status === 401) return null
       await new Promise((done) => setTimeout(done, pause))
     }
@@ -123,13 +124,15 @@ class Wall {
     this.ticked.again()
     this.player?.second()
     this.#told()
-    if (this.player?.worn) this.#reload() // charts embedded many times over: start afresh before it hurts
+    if (this.broken || this.player?.worn) this.#reload() // charts that did not load, or were embedded many times over
+    else if (this.faulty) this.#reload(BROKEN_MS)
   }
 
   #woke() {
     if (!this.player) return
     this.player.woke()
     this.#beat()
+    if (!document.hidden) navigator.wakeLock?.request("screen").catch(() => { /* the browser decides */ })
   }
 
   /** The server gave no answer for some seconds: say so over the whole screen. */

@@ -247,30 +247,27 @@ def test_signing_out_ends_the_session(page: Page, mock: Mock) -> None:
 
 
 def test_a_board_stands_in_a_shadow_root_too_and_takes_no_room_of_the_page(page: Page, mock: Mock) -> None:
-    """As in a notebook or an embed: no header, its own style sheet, the same drawing."""
+    """As in a notebook: no header, its own style sheet, the same drawing."""
     mock.sign_in(page)
     page.wait_for_selector(DRAWN)
     page.evaluate(
         """async () => {
           const { specs } = JSON.parse(document.getElementById("page").textContent)
           const board = document.querySelector('link[href$="/board.js"]').href
-          const { adopt } = await import(board.replace("board.js", "component.js"))
+          const { cell } = await import(board.replace("board.js", "cell.js"))
           const spec = await (await fetch(specs.light)).json()
           const style_text = await (await fetch(board.replace("board.js", "app.css"))).text()
           const { view } = document.querySelector(".tile").tile
           const tiles = Object.fromEntries([...view.tiles].map(([id, { head, columns }]) => [id, { head, columns }]))
           const sent = window.sent = []
-          const model = { scope: { window: "now-5m" }, spec, style_text, font: "",
+          const model = { scope: { window: "now-5m", filters: [] }, spec, style_text, state: {},
             send_msg: (message) => sent.push(message),
             on(name, heard) {
               if (name === "msg:custom") heard({ type: "analytics_update", analytics: { ...view.board, tiles } })
             } }
           const host = document.body.appendChild(document.createElement("div"))
           host.id = "embed"
-          const page = Plumbline.page
-          delete Plumbline.page
-          await adopt(model, host.attachShadow({ mode: "open" }))
-          Plumbline.page = page
+          await cell(model, host.attachShadow({ mode: "open" }))
         }"""
     )
     page.locator("#embed [data-tile=duration] .figure[data-drawn]").wait_for()

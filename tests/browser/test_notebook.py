@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from dashboard import Board
@@ -80,7 +79,11 @@ def served(tmp_path: Path, arguments: str) -> Any:
     script = tmp_path / "served.py"
     script.write_text(APP.format(arguments=arguments))
     return program(
-        sys.executable, str(script), ready=r"(http://localhost:\d+)", BOKEH_RESOURCES="server", BOKEH_ALLOW_WS_ORIGIN="*"
+        sys.executable,
+        str(script),
+        ready=r"(http://localhost:\d+)",
+        BOKEH_RESOURCES="server",
+        BOKEH_ALLOW_WS_ORIGIN="*",
     )
 
 

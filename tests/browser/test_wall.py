@@ -163,6 +163,13 @@ def test_a_screen_stays_paired_when_its_browser_starts_anew(hall: Hall, wall: Pa
     wall.wait_for_selector(DRAWN)
 
 
+def test_a_server_that_is_gone_is_said_on_the_page_of_the_screens(hall: Hall, admin: Page) -> None:
+    admin.route("**/api/screens", lambda route: route.abort())
+    expect(admin.get_by_role("alert").filter(has_text="The server does not answer")).to_be_visible()
+    admin.unroute("**/api/screens")
+    expect(admin.locator("[data-control=trouble]")).to_be_hidden()
+
+
 # what it plays
 
 
@@ -250,6 +257,7 @@ def test_what_the_workspace_changes_is_drawn_without_a_reload(wall: Page, tmp_pa
     folder = tmp_path / "data" / "workspaces"
     folder.mkdir(parents=True)
     (folder / "lobby.yaml").write_text(board % "Before")
+    wall.clock.install()
     server = Running(tmp_path / "data").start()
     try:
         server.post(fleet())
@@ -258,6 +266,11 @@ def test_what_the_workspace_changes_is_drawn_without_a_reload(wall: Page, tmp_pa
         wall.evaluate("window.same = true")
         (folder / "lobby.yaml").write_text(board % "After")
         expect(wall.locator("h2", has_text="After")).to_be_visible(timeout=10_000)
+        (folder / "lobby.yaml").write_text(board.replace("lobby", "other") % "Other")
+        expect(wall.locator(".idle")).to_contain_text("Nothing to play", timeout=25_000)
+        (folder / "lobby.yaml").write_text(board % "Again")
+        wall.clock.run_for(60_000)
+        expect(wall.locator("h2", has_text="Again")).to_be_visible(timeout=10_000)
         assert wall.evaluate("window.same")
     finally:
         server.stop()
@@ -434,6 +447,13 @@ def test_a_spec_of_an_old_workspace_is_asked_for_anew(hall: Hall, wall: Page) ->
     wall.route("**/specs/*.json", once)
     plays(hall, wall)
     assert len(gone) == 2
+
+
+def test_charts_that_did_not_load_are_loaded_anew(hall: Hall, wall: Page) -> None:
+    scripts = re.compile(r"/bokeh\.min\.js$")
+    wall.route(scripts, lambda route: route.abort(), times=1)
+    plays(hall, wall)
+    wall.wait_for_selector(".figure[data-drawn]", state="attached", timeout=20_000)
 
 
 def test_a_feed_that_was_closed_for_good_is_opened_again(hall: Hall, wall: Page) -> None:
