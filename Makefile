@@ -1,6 +1,6 @@
 # Every target is complete by itself on a machine with Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: run test check bench bench-load lock clean help
+.PHONY: run test check notebook bench bench-load lock clean help
 SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -11,12 +11,16 @@ run: $(INSTALLED) ## serve on http://127.0.0.1:5006 with the demo fleet
 
 test: $(INSTALLED) ## run every test, in a real browser too
 	@$(PY) tests/browser/chromium.py
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/fault
+	$(PY) -m pytest tests/fault
 
 check: $(INSTALLED) ## format, lint and types
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
+
+notebook: $(INSTALLED) ## open the tutorial notebook in JupyterLab
+	@PYTHONPATH="$(CURDIR)" $(PY) -m jupyterlab assets/docs/notebook.ipynb
 
 bench: $(INSTALLED) ## run the benchmarks, one after another
 	@$(PY) tests/browser/chromium.py

@@ -171,6 +171,7 @@ class Strip {
     say(this.range.firstElementChild, this.#said(window))
     this.compared.show()
     this.back.hidden = !this.scope.canUndo
+    mark(this.element, "data-filtered", filters.length ? "" : null)
     arrange(this.chips, filters.map((filter) => this.#chip(filter)))
   }
 

@@ -160,11 +160,14 @@ function scaled(figure, scale) {
   }
 }
 
+/** Label ticks with words. By its formatter: of `major_label_overrides` an axis keeps every one it ever had. */
 function label(axis, ticks, labels) {
   if (axis.ticker.ticks.length === ticks.length && ticks.every((t, i) => t === axis.ticker.ticks[i] && axis.labels_shown?.[i] === labels[i])) return
   axis.labels_shown = labels
-  axis.major_label_overrides = new Map(ticks.map((t, i) => [t, labels[i]]))
+  const words = new Map(ticks.map((t, i) => [t, labels[i]]))
+  axis.formatter.doFormat = (shown) => shown.map((t) => words.get(t) ?? "")
   axis.ticker.ticks = ticks
+  axis.formatter.change.emit() // other words on the same ticks
 }
 
 export const FIGURES = new Set(Object.keys(KINDS))

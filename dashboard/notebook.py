@@ -117,7 +117,7 @@ class Board(pn.viewable.Viewer):
         self._due = self._closed = False
         self._zone = ""
         self._loop = _running_loop()
-        super().__init__(name=wanted, scope=Scope(**({"window": home} | fields)))
+        super().__init__(name=wanted, scope=Scope(**({"window": home, "compare": self._source.compare} | fields)))
         self.scope.param.watch(self._scoped, [*Scope.own_names()])
         self._follow(self._request())
         weakref.finalize(self, _forgotten, self._source).atexit = False

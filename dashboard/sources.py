@@ -44,13 +44,14 @@ class Source(Protocol):
     """What a board in a notebook needs.
 
     default: the board that is shown when none is named. told: what it is, for people. url: of the server, "" without
-    one. timeless: no row has a time.
+    one. timeless: no row has a time. compare: what to compare with at first.
     """
 
     default: str
     told: str
     url: str
     timeless: bool
+    compare: str
 
     def workspace(self) -> Workspace: ...
     def home(self, board: Board) -> str:
@@ -67,6 +68,7 @@ class RemoteSource:
 
     default = "overview"
     timeless = False
+    compare = "previous"
 
     def __init__(self, url: str, key: str | None) -> None:
         self._client = Client(url, key)
@@ -118,6 +120,7 @@ class LocalSource:
         self._local = Local(data, time, workspaces=sorted((ROOT / "assets/workspaces").glob("*.yaml")))
         is_file = isinstance(data, str | Path)
         self.default = RemoteSource.default if is_file else NAME
+        self.compare = RemoteSource.compare if is_file else "off"  # there is nothing before the first row
         self.timeless, self.told = self._local.timeless, self._local.told
         self._shown = f"data={str(data)!r}" if is_file else f"data={type(data).__name__} of {self.told}"
 

@@ -12,6 +12,7 @@ const BEAT_MS = 1500
 const AWAY_MS = 6000 // no answer for so long: the screen says so
 const PATIENCE_MS = 5000 // with one request
 const PLAN_MS = 60_000 // what is played is asked for so often, as the workspace may have changed
+const IDLE_MS = 5_000 // and more often while there is nothing to play
 const SLEPT_MS = 15_000 // timers that stood still for so long
 const RELOADS_MS = 20_000 // a version that keeps changing must not make a screen that only loads
 const BROKEN_MS = 300_000 // nor must a fault that comes back
@@ -80,7 +81,7 @@ class Wall {
     this.flash.hidden = !pulse.flash
     say(this.flash.firstChild, this.plan.name)
     if (pulse.version !== page.version) this.#reload()
-    else if (pulse.revision !== this.plan.revision || this.planned.ms > PLAN_MS) this.#replan()
+    else if (pulse.revision !== this.plan.revision || this.planned.ms > (this.player.item ? PLAN_MS : IDLE_MS)) this.#replan()
   }
 
   /** Nothing of the boards stays; the page, loaded anew, shows a code. */

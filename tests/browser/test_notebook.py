@@ -180,7 +180,8 @@ def test_the_tutorial_paints_and_ticks_in_jupyterlab(chromium: Browser, running:
     lab = program(
         sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", "--ip=127.0.0.1", "--allow-root",
         "--IdentityProvider.token=", f"--ServerApp.root_dir={tmp_path}", "--LabApp.news_url=None",
-        ready=r"(http://(?:127\.0\.0\.1|localhost):\d+)/lab", PLUMBLINE_URL=running.url, PLUMBLINE_KEY=running.key, **own,
+        ready=r"(http://(?:127\.0\.0\.1|localhost):\d+)/lab",
+        PLUMBLINE_URL=running.url, PLUMBLINE_KEY=running.key, **own,
     )  # fmt: skip
     with lab as url, opened(chromium) as (page, asked, errors):
         page.goto(f"{url}/lab/tree/notebook.ipynb")
