@@ -43,12 +43,12 @@ AT_ONCE_S = 2.0  # for the first numbers of a cell, so that it can paint without
 class Standing:
     """One standing request of a board, and what came for it; a change of scope puts another in its place."""
 
-    def __init__(self, board: Board, request: dict[str, Any]) -> None:
+    def __init__(self, board: Board, request: dict[str, Any], connection: State) -> None:
         self.request = request
         self.state: dict[str, Any] | None = None
         self.at = 0
         self.error: PlumblineError | None = None
-        self.connection = State("connected")
+        self.connection = connection
         self.arrived = threading.Event()
         self._board = weakref.ref(board)  # a source's thread must not keep alive what nobody has any more
 
@@ -119,8 +119,9 @@ class Board(pn.viewable.Viewer):
         self._loop = _running_loop()
         super().__init__(name=wanted, scope=Scope(**({"window": home, "compare": self._source.compare} | fields)))
         self.scope.param.watch(self._scoped, [*Scope.own_names()])
-        self._follow(self._request())
-        weakref.finalize(self, _forgotten, self._source).atexit = False
+        self._follow(self._request(), State("connected"))
+        self._end = weakref.finalize(self, _forgotten, self._source)
+        self._end.atexit = False
         _prepared()
         if pn.state.curdoc and pn.state.curdoc.session_context:
             pn.state.on_session_destroyed(lambda _: self.close())
@@ -179,6 +180,7 @@ class Board(pn.viewable.Viewer):
         if self._closed:
             return
         self._closed = True
+        self._end.detach()
         self._standing.connected(State("closed", "the board was closed in the kernel"))
         self._stop()
         self._source.close()
@@ -209,22 +211,22 @@ class Board(pn.viewable.Viewer):
         more = {n: getattr(s, n) for n in ("grain", "as_of") if getattr(s, n)}
         return {"board": self._declared.name, "window": window, "filters": s.filters, "compare": s.compare} | more
 
-    def _follow(self, request: dict[str, Any]) -> None:
-        self._standing = Standing(self, request)
+    def _follow(self, request: dict[str, Any], connection: State) -> None:
+        self._standing = Standing(self, request, connection)
+        self._stop = _nothing
         try:
-            asked = msgspec.convert(request, BoardRequest, strict=False)
+            self._stop = self._source.follow(msgspec.convert(request, BoardRequest, strict=False), self._standing)
         except msgspec.ValidationError as error:
-            self._stop = _nothing
             self._standing.refused(ValidationError(str(error)))
-            return
-        self._stop = self._source.follow(asked, self._standing)
+        except PlumblineError as error:  # the connection is over for good
+            self._standing.refused(error)
 
     def _again(self) -> None:
         """Ask anew, where the scope has changed or the answer was a refusal."""
         request = self._request()
         if not self._closed and (request != self._standing.request or self._standing.error is not None):
             self._stop()
-            self._follow(request)
+            self._follow(request, self._standing.connection)
 
     def _scoped(self, *_: Any) -> None:
         state = self.scope.state()

@@ -103,6 +103,7 @@ def test_a_revoked_key_ends_it_with_the_reason(running: Running) -> None:
         keys.revoke(made.id)
         keys.close()
         wait_until(lambda: any(message.get("name") == "closed" for message in said), what="its end")
+        board.scope.window = "now-15m"
         with pytest.raises(Unauthorized):
             board.to_arrow("flows")
 
