@@ -9,7 +9,7 @@ import { fit, unfit } from "./fit.js"
 import { screens } from "./layout.js"
 import { Since } from "./since.js"
 
-const REVIVE_MS = 10_000
+const REVIVE_MS = 5_000
 
 export class Item {
   /** hooks: {bokeh, theme(), told(item): it has something new to say, outdated(): its spec is of an old workspace}. */
