@@ -27,6 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def test_an_administrator_sees_parts_numbers_and_connections(server: Running, visitor: Visitor) -> None:
     page = visitor.page
     page.goto(server.link)
+    page.locator("nav summary", has_text="More").click()
     page.get_by_role("link", name="Health").click()
     expect(page).to_have_title("Health · Plumbline")
     for part in ("store", "writer", "hub", "disk", "workspace"):
