@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.browser.chromium import find
 from tests.browser.harness import ROOT
+from tests.browser.walls import Hall
+from tests.conftest import Running
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -109,3 +111,39 @@ class Visitor:
         self.page.fill("#key", key)
         self.page.click("button.primary")
         self.page.wait_for_url("**" + path)
+
+
+@pytest.fixture(scope="module")
+def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
+    """A server with a small fleet, for tests of walls."""
+    from tests.browser.test_accessibility import fleet
+
+    server = Running(tmp_path_factory.mktemp("hall") / "data").start()
+    server.post(fleet())
+    yield Hall(server)
+    server.stop()
+
+
+@pytest.fixture
+def wall(chromium: Browser) -> Iterator[Page]:
+    """The browser of a screen; what goes wrong in it is a failure of the test."""
+    context = chromium.new_context(viewport={"width": 1920, "height": 1080}, timezone_id="UTC")
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(f"{error} {error.stack}"))
+    yield page
+    context.close()
+    assert [text for text in wrong if "the charts did not load" not in text] == []
+
+
+@pytest.fixture
+def admin(chromium: Browser, hall: Hall) -> Iterator[Page]:
+    """The page of the screens, for who may change them."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 1000}, timezone_id="UTC", reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(f"{hall.server.url}/screens")
+    page.fill("#key", hall.key)
+    page.click("button.primary")
+    page.wait_for_selector("main[data-state=ok]")
+    yield page
+    context.close()

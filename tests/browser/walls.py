@@ -13,6 +13,12 @@ from tests.conftest import Running, request
 
 FEED = Path(__file__).with_name("scripted_feed.js")
 CODE = ".pairing .code"
+TITLE = "#stage > header strong"
+STATE = "#stage > header .state"
+AWAY = ".away"
+SEEN = ".board:not([hidden]) .tile:not([hidden])"
+DRAWN = "body[data-state=playing] .tile[data-state=ok]"
+LIVE = re.compile("Live|Data .* old")  # of a server whose only events are some minutes old
 SHOWN = re.compile(r"^Code( [2-9A-HJKMNP-Z]){6}$")
 
 
@@ -68,3 +74,20 @@ def scripted(page: Page, hall: Hall, *boards: str) -> None:
     page.add_init_script(path=FEED)
     answers = {board: hall.board(board) for board in boards}
     page.add_init_script(f"feed.snapshots = {json.dumps(answers)}")
+
+
+def plays(hall: Hall, wall: Page, *boards: str, script: bool = True, **plan: Any) -> dict[str, Any]:
+    """A paired wall that has drawn its first tiles, with a feed that the test drives unless told."""
+    if script:
+        scripted(wall, hall, *(boards or ("overview",)))
+    wall.goto(hall.wall)
+    screen = hall.pair(wall, *boards, **plan)
+    wall.wait_for_selector(DRAWN)
+    return screen
+
+
+def still(wall: Page) -> None:
+    """Stop the page's clock; it goes on by `wall.clock.run_for` alone, with a frame of the feed every second."""
+    wall.clock.pause_at(wall.evaluate("Date.now()") / 1000 + 1)
+    wall.evaluate("feed.every(1000)")
+    wall.clock.run_for(2500)
