@@ -33,6 +33,7 @@
     #origin = ""
     #state = ""
     #tries = 0
+    #doubted = false
     #timer = 0
     #telling = false
     #spoke = false // the frame, since it loaded last
@@ -129,6 +130,7 @@
     #ready() {
       clearTimeout(this.#timer)
       this.#spoke = true
+      this.#doubted = false
       this.#tries = 0
       this.#frame.hidden = false
       this.#say("")
@@ -191,6 +193,11 @@
       const frame = this.#frame
       const there = await fetch(`${this.#origin}/healthz`, { mode: "no-cors", cache: "no-store", credentials: "omit" }).then(() => true, () => false)
       if (frame !== this.#frame) return
+      if (there && !this.#doubted) { // it may have come back since the frame was opened: blame nobody before a second look
+        this.#doubted = true
+        return this.#open()
+      }
+      this.#doubted = false
       this.#become("closed", "")
       if (there) return this.#end(`${this.#origin} shows no boards on ${location.origin}. Whoever runs it can allow that: --embed-origin ${location.origin}`)
       this.#end(`${this.#origin} does not answer. This page tries again by itself.`)
