@@ -1,6 +1,6 @@
 # Every target is complete by itself on a machine with Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: run test check notebook bench bench-load lock clean help
+.PHONY: run test check notebook bench bench-load bench-insight lock clean help
 SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -29,6 +29,9 @@ bench: $(INSTALLED) ## run the benchmarks, one after another
 bench-load: $(INSTALLED) ## run all steps of the load test, up to 5,000 sockets; minutes
 	$(PY) -m tests.bench.load
 
+bench-insight: $(INSTALLED) ## measure what is said of the numbers beside published figures, into assets/docs/measured.md
+	$(PY) -m tests.bench insight
+
 lock: ## resolve pyproject.toml anew into requirements.lock, keeping pins that still fit
 	@python3 -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip install --quiet uv
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
@@ -40,7 +43,7 @@ clean: ## remove what was built; the data in .plumbline stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 # The copy of the lock inside .venv is written last, so that an installation cut short is begun again.
 $(INSTALLED): requirements.lock

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import typing
@@ -25,18 +26,23 @@ import typer
 from rich.console import Console
 
 from analytics import running
+from analytics.access import access
+from analytics.ask_cli import ask_command
 from analytics.errors import Conflict
-from analytics.keys_cli import keys_cli
+from analytics.keys_cli import DEFAULT, Data, keys_cli
 from analytics.load_cli import load_command
 from analytics.settings import Setting, Settings
 from analytics.terminal import faces
 
 ROOT = Path(__file__).resolve().parent
 WORKSPACES = ROOT / "assets" / "workspaces"
+DOCS = ROOT / "assets" / "docs"
 VOCABULARIES = ROOT / "assets" / "vocabularies"
 OWNER = "owner"  # the key behind the one-time link that `serve` prints
 DEMO = "demo fleet"
+ASK_MODEL_KEY = "PLUMBLINE_ASK_MODEL_KEY"  # a secret: no setting, so that no flag and no --help shows it
 SELF_KEPT = timedelta(days=2)
+ASKED_S = 30.0  # until a command gives up on a server
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +54,7 @@ cli = typer.Typer(
     add_completion=False,
 )
 cli.add_typer(keys_cli, name="keys")
+cli.command("ask")(ask_command(lambda data: App(Settings(data=data))))
 cli.command("load")(load_command(lambda data: App(Settings(data=data))))
 
 
@@ -95,6 +102,7 @@ class App:
         from analytics.agent import AnalyticsAgent
         from analytics.api.doorman import Doorman
         from analytics.api.health import Readiness
+        from analytics.api.mcp import Mcp
         from analytics.api.tickets import Tickets, origin_of
         from analytics.api.websocket import SocketLimits, Sockets
         from analytics.hub import Hub
@@ -103,6 +111,7 @@ class App:
         from analytics.ingest.reasons import Counters
         from analytics.ingest.vocabulary import load
         from analytics.keys import Keys
+        from analytics.language.model import Model
         from analytics.load.datasets import Datasets
         from analytics.load.uploads import Uploads
         from analytics.pins import Pins
@@ -145,6 +154,9 @@ class App:
             lambda: self.workspaces.current,
             self.sources,
             workspace_error=lambda: self.workspaces.error,
+            model=Model(settings.ask_model_url, settings.ask_model or "", os.environ.get(ASK_MODEL_KEY, ""))
+            if settings.ask_model_url
+            else None,
         )
         self.service = Service(
             agent=agent,
@@ -195,6 +207,7 @@ class App:
             connections=lambda: Counter(socket["state"] for socket in self.sockets.list()),
         )
         self.service.observe = self.telemetry.observe
+        self.mcp = Mcp(DOCS)
         self.readiness = Readiness(
             store=self.store,
             hub=self.service.hub.stats,
@@ -219,6 +232,7 @@ class App:
             health,
             http,
             keys,
+            mcp,
             otlp,
             pins,
             screens,
@@ -230,6 +244,7 @@ class App:
         common = {"service": self.service, "doorman": self.doorman}
         intake = common | {"max_bytes": self.settings.ingest_mb << 20}
         sockets = common | {"sockets": self.sockets, "tickets": self.tickets}
+        talk = common | {"mcp": self.mcp, "max_bytes": self.settings.message_kb << 10}
         return [
             (r"/api/analytics/ws", websocket.AnalyticsSocket, sockets),
             (r"/api/analytics", http.AnalyticsHandler, common),
@@ -237,6 +252,7 @@ class App:
             (r"/api/export", export.ExportHandler, common | {"turns": export.Turns()}),
             (r"/api/ingest/([^/]+)", http.IngestHandler, intake),
             (r"/v1/(traces|metrics|logs)", otlp.OtlpHandler, intake),
+            (r"/mcp", mcp.McpHandler, talk),
             (r"/api/(datasets|dimensions|metrics|boards)", http.CatalogueHandler, common),
             (r"/api/tickets", tickets.TicketHandler, common | {"tickets": self.tickets}),
             (r"/api/(openapi|asyncapi)\.json", documents.DocumentHandler, common),
@@ -269,6 +285,7 @@ class App:
         await self.store.open()
         await self.uploads.clear()
         await self._learn()
+        await self.mcp.start()
         self.server = build_server(
             self.settings,
             keys=self.keys,
@@ -276,7 +293,7 @@ class App:
             workspace=lambda: self.workspaces.current,
             routes=self.routes(),
             files=files,
-            docs_folder=ROOT / "assets/docs",
+            docs_folder=DOCS,
             screens=self.screens,
             screen=self.doorman.screen,
             embedders=self.embedders,
@@ -357,6 +374,7 @@ class App:
             self._watch.cancel()
         running.withdraw(self.settings.data)
         await self.uploads.close()
+        await self.mcp.stop()
         await self.sockets.drain()
         await self.service.hub.close()
         if self.server is not None:
@@ -437,6 +455,30 @@ def serve(settings: Settings) -> None:
 
 
 cli.command("serve")(with_settings(serve))
+
+
+@cli.command("mcp")
+def model_context(
+    url: Annotated[str, typer.Option(help="the server; that of --data unless told", envvar="PLUMBLINE_URL")] = "",
+    data: Data = DEFAULT,
+) -> None:
+    """Speak the Model Context Protocol on stdin and stdout, for a client that starts it. Asks a running server, with
+    the key in PLUMBLINE_KEY or one of its own that ends with it."""
+    from analytics.client.arguments import base
+    from analytics.client.http import Http
+
+    with faces(), contextlib.ExitStack() as stack:
+        address, key = stack.enter_context(access(url, data, "mcp"))
+        tls = ssl.create_default_context() if address.startswith("https") else None
+        http = Http(base(address), {"X-API-Key": key, "Content-Type": "application/json"}, ASKED_S, tls)
+        stack.callback(http.close)
+        from analytics.api.mcp_stdio import FarDesk, talk  # slow; by now it is worth it
+
+        def leave() -> None:
+            stack.close()
+            os._exit(0)
+
+        asyncio.run(talk(FarDesk(base(address), http.exchange), DOCS, leave))
 
 
 @cli.command()

@@ -16,18 +16,27 @@ from analytics.asking import Answer, Asker, Context, executed, freshness, plain,
 from analytics.boards import Boards
 from analytics.browse import Browser
 from analytics.errors import Internal, NotFound, ValidationError, nearest
+from analytics.expecting import glimpsed
+from analytics.explaining import Explainer
 from analytics.flow_tree import FlowTrees
 from analytics.flows import FlowPages
+from analytics.forecasting import Forecaster
+from analytics.insights import anomalies
 from analytics.insights import changes as changed
 from analytics.insights import confidence as trusting
 from analytics.insights.changes import Insight, change_of
 from analytics.insights.confidence import Confidence
+from analytics.language.interpreter import Interpreter, Rights
+from analytics.language.model import Model
 from analytics.messages import (
     AgentAnalytics,
+    Ask,
     BoardRequest,
+    Explain,
     FlowAnalytics,
     FlowDetail,
     Flows,
+    Forecast,
     QueryRequest,
     Question,
     ResourceAnalytics,
@@ -48,6 +57,8 @@ RESOURCE_METRICS = ("tokens", "spend", "model_calls", "cpu", "memory", "disk", "
 READING_METRICS = ("resource_last", "resource_avg", "resource_max", "readings")
 LEADERS = 5
 
+Memo = dict[Any, Any]
+
 
 class AnalyticsAgent:
     """Answers questions over one store and one workspace. Holds no state of its own."""
@@ -59,27 +70,38 @@ class AnalyticsAgent:
         sources: Sources,
         *,
         workspace_error: Callable[[], str | None] = lambda: None,
+        model: Model | None = None,
     ) -> None:
         self._asker = Asker(store, workspace, sources)
-        self._boards = Boards(self._asker, workspace_error)
+        self._explainer = Explainer(self._asker)
+        self._boards = Boards(self._asker, self._explainer, workspace_error)
         self._browser = Browser(self._asker)
         self._pages = FlowPages(store, self._asker)
         self._trees = FlowTrees(store, self._asker)
+        self._forecaster = Forecaster(self._asker)
+        self._interpreter = Interpreter(self._asker, model)
 
     async def answer(
-        self, request: Question, *, now: datetime, allowed: Sequence[Filter] = (), memo: dict[Any, Any] | None = None
+        self,
+        request: Question,
+        *,
+        now: datetime,
+        allowed: Sequence[Filter] = (),
+        memo: dict[Any, Any] | None = None,
+        rights: Rights | None = None,
     ) -> Answer:
-        """Answer one request. `allowed` are the key's own filters; `memo` lives as long as a standing query.
+        """Answer one request. `allowed` are the key's own filters; `memo` lives as long as a standing query; `rights`
+        says what holds for another request of the same key, which is what a question in words becomes.
 
         Raises ValidationError, NotFound, Timeout.
         """
         match request:
             case FlowAnalytics():
-                return await self._flows(request, now, allowed)
+                return await self._flows(request, now, allowed, {} if memo is None else memo)
             case AgentAnalytics():
-                return await self._agents(request, now, allowed)
+                return await self._agents(request, now, allowed, {} if memo is None else memo)
             case ResourceAnalytics():
-                return await self._resources(request, now, allowed)
+                return await self._resources(request, now, allowed, {} if memo is None else memo)
             case QueryRequest():
                 return await self._query(request, now, allowed)
             case BoardRequest():
@@ -94,28 +116,48 @@ class AnalyticsAgent:
                 return await self._pages.page(request, now, allowed)
             case FlowDetail():
                 return await self._trees.detail(request, now, allowed)
+            case Explain():
+                return await self._explainer.answer(request, now, allowed)
+            case Forecast():
+                return await self._forecaster.answer(request, now, allowed)
+            case Ask():
+                held = rights or (lambda _: allowed)
+                return await self._interpreter.answer(
+                    request, now, held, lambda asked, filters: self.answer(asked, now=now, allowed=filters)
+                )
         raise Internal(f"no answer for {type(request).__name__}")
 
     # the three original requests
 
-    async def _flows(self, request: FlowAnalytics, now: datetime, allowed: Sequence[Filter]) -> Answer:
-        return await self._population(request, now, allowed, FLOW_METRICS, "flow_id", request.flow_id, "flow", "name")
+    async def _flows(self, request: FlowAnalytics, now: datetime, allowed: Sequence[Filter], memo: Memo) -> Answer:
+        which = (FLOW_METRICS, "flow_id", request.flow_id, "flow", "name")
+        return await self._population(request, now, allowed, memo, *which)
 
-    async def _agents(self, request: AgentAnalytics, now: datetime, allowed: Sequence[Filter]) -> Answer:
-        return await self._population(request, now, allowed, AGENT_METRICS, "agent", request.agent_id, "agent", "agent")
+    async def _agents(self, request: AgentAnalytics, now: datetime, allowed: Sequence[Filter], memo: Memo) -> Answer:
+        which = (AGENT_METRICS, "agent", request.agent_id, "agent", "agent")
+        return await self._population(request, now, allowed, memo, *which)
 
-    async def _resources(self, request: ResourceAnalytics, now: datetime, allowed: Sequence[Filter]) -> Answer:
+    async def _resources(
+        self, request: ResourceAnalytics, now: datetime, allowed: Sequence[Filter], memo: Memo
+    ) -> Answer:
         wanted = request.resource_id
         if wanted is not None and wanted in self._asker.workspace().metrics and wanted in RESOURCE_METRICS:
-            return await self._population(request, now, allowed, (wanted,), "resource", None, "resource", "source")
+            return await self._population(
+                request, now, allowed, memo, (wanted,), "resource", None, "resource", "source"
+            )
         metrics = READING_METRICS if wanted is not None else RESOURCE_METRICS
-        return await self._population(request, now, allowed, metrics, "resource", wanted, "resource", "model")
+        answer = await self._population(request, now, allowed, memo, metrics, "resource", wanted, "resource", "model")
+        if wanted is None:
+            near = await self._forecaster.near(request, now, allowed, memo)
+            answer.insights = [*(insight.wire() for insight in near), *answer.insights]
+        return answer
 
     async def _population(
         self,
         request: Question,
         now: datetime,
         allowed: Sequence[Filter],
+        memo: Memo,
         names: Sequence[str],
         column: str,
         wanted: str | None,
@@ -148,7 +190,7 @@ class AnalyticsAgent:
                 confidences[name] = Confidence(None, parts.freshness, whole)
             analytics[name] = _described(ctx.workspace.metrics[name], result, total, confidences[name])
             analytics[name]["leaders"] = _leaders(leaders, leader, name)
-        insights = await self._insights(ctx, result, names, confidences)
+        insights = await self._insights(ctx, result, names, confidences, memo)
         return Answer(
             analytics=analytics,
             insights=[i.wire() for i in insights],
@@ -204,20 +246,16 @@ class AnalyticsAgent:
         )
 
     async def _insights(
-        self, ctx: Context, result: Result, names: Sequence[str], confidences: dict[str, Confidence]
+        self, ctx: Context, result: Result, names: Sequence[str], confidences: dict[str, Confidence], memo: Memo
     ) -> list[Insight]:
         if result.rows == 0 or result.previous is None:
             return []
         totals = {n: result.totals[n] for n in names}
-        moved = [n for n in names if changed.significant(ctx.workspace.metrics[n], totals[n])]
-        groups: dict[str, Result] = {}
-        if moved:
-            dims = [d for d in ("agent", "tool", "model", "domain") if d in ctx.workspace.dimensions]
-            base = msgspec.structs.replace(ctx.base, metrics=moved, limit=20)
-            asked = (self._asker.run(ctx, msgspec.structs.replace(base, group_by=[d])) for d in dims)
-            groups = dict(zip(dims, await asyncio.gather(*asked), strict=True))
+        explained = await self._explainer.moves(ctx, result, totals, (), memo, "insights")
         late = changed.late_sources(self._asker.trust(ctx, result, names[0]))
-        return late + changed.changes(ctx.workspace.metrics, totals, groups, confidences)
+        moves = changed.changes(ctx.workspace.metrics, totals, explained, confidences)
+        judged = filter(None, (glimpsed(ctx, result, n) for n in names))
+        return late + anomalies.merged(anomalies.told(judged, ctx.base.window.tz, silent=bool(late)), moves)
 
 
 def _described(metric: Metric, result: Result, total: Total, confidence: Confidence) -> dict[str, Any]:

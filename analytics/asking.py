@@ -18,7 +18,7 @@ from analytics.insights import confidence as trusting
 from analytics.insights.confidence import Confidence
 from analytics.messages import Question
 from analytics.query import ROWS, Filter, Query, Result, Total
-from analytics.sources import Sources, Trust
+from analytics.sources import Silence, Sources, Trust
 from analytics.store.base import Store
 from analytics.tiles import ms
 from analytics.workspace import Metric, Workspace
@@ -82,11 +82,12 @@ class Asker:
         """Run a query that lists: rows or values."""
         return await self._store.query(query, now=ctx.now)
 
-    async def run(self, ctx: Context, query: Query) -> Result:
+    async def run(self, ctx: Context, query: Query, deadline_s: float | None = None) -> Result:
         """Run a query; a count of nothing stays a zero only where there is reason to believe it."""
         counted = bool(query.metrics) and not query.group_by
         asked = msgspec.structs.replace(query, metrics=[*query.metrics, ROWS]) if counted else query
-        result = await self._store.query(asked, now=ctx.now)
+        patience = {} if deadline_s is None else {"deadline_s": deadline_s}
+        result = await self._store.query(asked, now=ctx.now, **patience)
         if counted:
             result.rows = result.totals.pop(ROWS).n
             result.table = result.table.drop_columns([c for c in result.table.column_names if c.startswith(ROWS)])
@@ -121,6 +122,12 @@ class Asker:
             kinds=_kinds(metric, ctx.workspace) if metric else None,
             sources=_named_sources(ctx.base.filters),
         )
+
+    def silences(self, ctx: Context, result: Result, name: str) -> list[Silence]:
+        """When those who send the events of a metric were silent; of the past nobody knows."""
+        metric = metric_of(ctx, result, name)
+        which = {"kinds": _kinds(metric, ctx.workspace), "sources": _named_sources(ctx.base.filters)}
+        return [] if ctx.past else self.sources.silences(ctx.now, dataset=metric.dataset, **which)
 
     def trust_in(self, ctx: Context, dataset: str, window_s: float, **which: frozenset[str] | None) -> Trust:
         """What the streams of a dataset say, of these `kinds` and `sources`; of the past they say nothing."""

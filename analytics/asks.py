@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from analytics import window as windows
-from analytics.query import Filter, Period, Query
+from analytics.query import Filter, Period, Query, Window
 from analytics.workspace import Tile
 
 MAX_SERIES = 6
 MAX_GROUPS = 5  # lines of a chart by a dimension; one more is for the rest
-CAUSE_GROUPS = 20
 MAX_ANNOTATIONS = 20
 ANNOTATION = (("kind", ("event",)), ("resource", ("annotation",)))
 MARKS = ("event_id", "time", "name", "status")
 SPARKS = 60  # buckets of a series beside a row
+HISTORY = 600  # buckets before a window, from which is learnt what to expect in it
 
 Where = tuple[tuple[str, tuple[Any, ...]], ...]
 
@@ -34,12 +35,13 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     where: Where = ()
     select: tuple[str, ...] = ()
+    back: int = 0  # with a grain: not the window, but so many buckets before the first whole one of it
 
     def sharing_key(self) -> tuple[Any, ...]:
         """Asks alike in all but their metrics are answered by one query; where groups are limited, the metric that
         ranks them must be the same too."""
         rank = self.metrics[:1] if self.limit and self.by else ()
-        shape = (self.grain, self.buckets, self.by, self.compare, self.limit, self.where, self.select)
+        shape = (self.grain, self.buckets, self.by, self.compare, self.limit, self.where, self.select, self.back)
         return (self.dataset, rank, *shape)
 
     def filters(self) -> list[Filter]:
@@ -49,6 +51,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     def query(self, metrics: list[str], base: Query, period: Period) -> Query:
         """As a Query inside the board's window and filters."""
         grain = windows.auto_grain(period, self.buckets) if self.buckets else base.grain or "auto"
+        if self.back:
+            grain = windows.auto_grain(period) if grain == "auto" else grain
+            base = msgspec.structs.replace(base, window=_before(period, grain, base.window.tz, self.back))
         return msgspec.structs.replace(
             base,
             metrics=metrics,
@@ -60,6 +65,14 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
             select=list(self.select),
             dataset=self.dataset,
         )
+
+
+def _before(period: Period, grain: str, tz: str, count: int) -> Window:
+    """So many buckets before the first whole one of a period."""
+    edges = windows.buckets(period, grain, tz)
+    first = edges[0] if edges[0] == period.start or len(edges) < 3 else edges[1]
+    length = min(timedelta(seconds=count * windows.parse_grain(grain).seconds), windows.MAX_LENGTH)
+    return Window(max(first - length, windows.EPOCH).isoformat(), first.isoformat(), tz)
 
 
 def where_of(tile: Tile) -> Where:
@@ -111,10 +124,3 @@ def listed(tile: Tile) -> list[Ask]:
     columns = tuple(dict.fromkeys(("event_id", "time", *tile.columns)))
     shape = Ask(dataset=tile.dataset, compare=False, limit=tile.limit, select=columns)
     return [msgspec.structs.replace(shape, where=where_of(tile))]
-
-
-def causes(tile: Tile) -> list[Ask]:
-    """Metrics over time, and by each dimension in which a cause may be."""
-    (whole,) = series(tile)
-    shape = msgspec.structs.replace(whole, grain=False, limit=CAUSE_GROUPS)
-    return [whole, *(msgspec.structs.replace(shape, role=dim, by=(dim,)) for dim in tile.by)]

@@ -15,8 +15,13 @@ from analytics import window as windows
 from analytics.asking import Answer, Asker, Context, executed, freshness, live, ms_of, rfc3339
 from analytics.asks import Ask
 from analytics.errors import NotFound, PlumblineError, unknown
+from analytics.expecting import Expecting, asked_of
+from analytics.explaining import Explainer, why
+from analytics.forecasting import Forecaster
+from analytics.insights import anomalies
 from analytics.insights import changes as changed
 from analytics.insights import confidence as trusting
+from analytics.insights.causes import Explanation
 from analytics.insights.changes import Insight
 from analytics.insights.confidence import Confidence
 from analytics.messages import BoardRequest
@@ -25,18 +30,19 @@ from analytics.sources import Trust
 from analytics.tiles import TILES, Answered
 from analytics.workspace import Board, Tile, Workspace, layout
 
-CAUSES_EVERY = timedelta(seconds=5)  # groups behind "What changed" move slowly and cost the most
 SETTLED = timedelta(seconds=10)  # what was received so long ago has all been committed
+LEARNING_S = 3.0  # so long the past before a window may take to read; else ranges are learnt from the period before
 
 Answers = dict[tuple[Any, ...], Result | PlumblineError]
 Payload = dict[str, Any]
+Explained = dict[str, dict[str, Explanation]]  # tile -> metric
 
 
 class Boards:
     """Assembles boards. What it remembers is in the memo of each standing query."""
 
-    def __init__(self, asker: Asker, workspace_error: Callable[[], str | None]) -> None:
-        self._asker = asker
+    def __init__(self, asker: Asker, explainer: Explainer, workspace_error: Callable[[], str | None]) -> None:
+        self._asker, self._explainer, self._forecaster = asker, explainer, Forecaster(asker)
         self._workspace_error = workspace_error
 
     async def answer(
@@ -67,15 +73,20 @@ class Boards:
         started = time.perf_counter()
         period = windows.resolve(ctx.base.window, ctx.now)
         answers = await self._ask_all(ctx, board, period, memo)
+        expecting = Expecting.of(memo, ctx, period)
+        await self._follow(ctx, board, answers, expecting)
+        explained = await self._explained(ctx, board, answers, memo)
         tiles: dict[str, Payload] = {}
         insights: list[Insight] = []
         for tile in board.tiles:
-            tiles[tile.id], found = self._tile(ctx, tile, answers)
+            tiles[tile.id], found = self._tile(ctx, tile, answers, expecting, explained)
             insights += found
+        insights = [*await self._forecaster.tell(ctx, board, tiles, memo), *insights]
         shown = next((r for r in answers.values() if isinstance(r, Result)), None)
         heads = [t["head"]["confidence"] for t in tiles.values() if t["head"].get("confidence") is not None]
         trust = self._asker.trust_in(ctx, dataset_of(board), period.seconds)
         fields = self._fields(ctx, board, shown, trust)
+        fields["incidents"] = expecting.listed(board, ctx.base.window.tz)
         fields["query_ms"] = round((time.perf_counter() - started) * 1000, 1)
         return Answer(
             analytics=fields | {"tiles": tiles},
@@ -86,14 +97,11 @@ class Boards:
         )
 
     async def _ask_all(self, ctx: Context, board: Board, period: Period, memo: dict[Any, Any]) -> Answers:
-        """Run each distinct query of the board once; asks that differ only in metrics share one. Causes are looked
-        for after the rest, and only of what moved."""
-        asks = [ask for tile in board.tiles for ask in self._asks(ctx, tile) if not _is_cause(tile, ask)]
-        answers = await self._shared(ctx, asks, period)
-        for tile in board.tiles:
-            if tile.type == "changes":
-                answers |= await self._causes(ctx, tile, answers, period, memo)
-        return answers
+        """Run each distinct query of the board once; asks that differ only in metrics share one."""
+        asks = [ask for tile in board.tiles for ask in self._asks(ctx, tile)]
+        expecting = Expecting.of(memo, ctx, period)
+        asks += [ask for tile in board.tiles if not expecting.knows(tile) for ask in asked_of(tile)]
+        return await self._shared(ctx, asks, period)
 
     async def _shared(self, ctx: Context, asks: Sequence[Ask], period: Period) -> Answers:
         shared: dict[tuple[Any, ...], tuple[Ask, list[str]]] = {}
@@ -103,45 +111,47 @@ class Boards:
 
         async def one(ask: Ask, metrics: list[str]) -> Result | PlumblineError:
             try:
-                return await self._asker.run(ctx, ask.query(metrics, ctx.base, period))
+                limit = LEARNING_S if ask.back else None
+                return await self._asker.run(ctx, ask.query(metrics, ctx.base, period), limit)
             except PlumblineError as error:
                 return error
 
         found = await asyncio.gather(*(one(*asked) for asked in shared.values()))
         return dict(zip(shared, found, strict=True))
 
-    async def _causes(
-        self, ctx: Context, tile: Tile, answers: Answers, period: Period, memo: dict[Any, Any]
-    ) -> Answers:
-        """The groups behind what moved, by each dimension; those of a moment ago are good enough."""
-        main, *dims = self._asks(ctx, tile)
-        result = answers[main.sharing_key()]
-        moved = _moved(ctx, tile, result) if isinstance(result, Result) else ()
-        kept = memo.get(("causes", tile.id))
-        if kept is None or kept[0] != moved or not ctx.now - kept[1] < CAUSES_EVERY:
-            asks = [msgspec.structs.replace(ask, metrics=moved) for ask in dims] if moved else []
-            found = await self._shared(ctx, asks, period)
-            kept = memo["causes", tile.id] = (
-                moved,
-                ctx.now,
-                {("causes", tile.id, a.role): found[a.sharing_key()] for a in asks},
-            )
-        return kept[2]
+    async def _explained(self, ctx: Context, board: Board, answers: Answers, memo: dict[Any, Any]) -> Explained:
+        """What is behind the changes that each tile tells; looked for after the rest, and only of what moved."""
+        found: Explained = {}
+        for tile in board.tiles:
+            result = answers[self._asks(ctx, tile)[0].sharing_key()]
+            if tile.type == "changes" and isinstance(result, Result):
+                totals = {n: result.totals[n] for n in tile.metrics}
+                found[tile.id] = await self._explainer.moves(ctx, result, totals, tile.by, memo, tile.id)
+        return found
+
+    async def _follow(self, ctx: Context, board: Board, answers: Answers, expecting: Expecting) -> None:
+        """Let every series whose range is shown or told learn what is new."""
+        shown = [
+            (tile, main, answers.get(ask.sharing_key()))
+            for tile in board.tiles
+            for ask in asked_of(tile)
+            if isinstance(main := answers[self._asks(ctx, tile)[0].sharing_key()], Result)
+        ]
+        await expecting.advance(ctx, self._asker, shown)
 
     def _asks(self, ctx: Context, tile: Tile) -> list[Ask]:
         """What a tile asks; marks among the events mean nothing to the rows of a file."""
         stored = ctx.workspace.datasets[tile.dataset].columns
         return [ask for ask in TILES[tile.type].asks(tile) if not (stored and ask.role == "annotations")]
 
-    def _tile(self, ctx: Context, tile: Tile, answers: Answers) -> tuple[Payload, list[Insight]]:
+    def _tile(
+        self, ctx: Context, tile: Tile, answers: Answers, expecting: Expecting, explained: Explained
+    ) -> tuple[Payload, list[Insight]]:
         results: dict[str, Result] = {}
         asks = self._asks(ctx, tile)
         request = request_of(ctx, asks[0])
         for ask in asks:
-            key = ("causes", tile.id, ask.role) if _is_cause(tile, ask) else ask.sharing_key()
-            if key not in answers:
-                continue
-            result = answers[key]
+            result = answers[ask.sharing_key()]
             if isinstance(result, PlumblineError):
                 head = {"state": "error", "reason": result.message, "confidence": None, "request": request}
                 return {"head": head, "columns": {}}, []
@@ -149,9 +159,9 @@ class Boards:
         main = results["main"]
         insights: list[Insight] = []
         if tile.type == "changes":
-            payload, insights = self._changes(ctx, tile, results)
+            payload, insights = self._changes(ctx, tile, results["main"], expecting, explained[tile.id])
         else:
-            payload = self._built(ctx, tile, results)
+            payload = self._built(ctx, tile, results, expecting)
         trust = self._asker.trust(ctx, main, tile.metrics[0] if tile.metrics else None)
         head = payload["head"] | {"request": request}
         empty = main.rows == 0 and tile.type != "changes"
@@ -164,10 +174,11 @@ class Boards:
             head |= {"newest": ms_of(ctx.now - timedelta(seconds=trust.age_s)), "usual_s": trust.usual_s}
         return payload | {"head": head}, insights
 
-    def _built(self, ctx: Context, tile: Tile, results: Mapping[str, Result]) -> Payload:
+    def _built(self, ctx: Context, tile: Tile, results: Mapping[str, Result], expecting: Expecting) -> Payload:
         build = TILES[tile.type].build
         assert build is not None
         main = results["main"]
+        series = next(iter(expecting.of_tile(tile)), None)
         told = Answered(
             tile=tile,
             workspace=ctx.workspace,
@@ -175,18 +186,35 @@ class Boards:
             confidence=lambda name, total: self._asker.confidence(ctx, main, name, total),
             late=self._asker.trust(ctx, main, tile.metrics[0] if tile.metrics else None).late,
             now=ctx.now,
+            expected=series,
+            incidents=series.incidents if series else (),
         )
-        return build(told)
+        payload = build(told)
+        if outside := expecting.attention(tile):
+            payload["head"]["attention"] = payload["head"].get("attention") or outside
+        return payload
 
-    def _changes(self, ctx: Context, tile: Tile, results: Mapping[str, Result]) -> tuple[Payload, list[Insight]]:
-        main = results["main"]
+    def _changes(
+        self,
+        ctx: Context,
+        tile: Tile,
+        main: Result,
+        expecting: Expecting,
+        explained: Mapping[str, Explanation],
+    ) -> tuple[Payload, list[Insight]]:
         totals = {n: main.totals[n] for n in tile.metrics}
         confidences = {n: self._asker.confidence(ctx, main, n, t) for n, t in totals.items()}
-        groups = {dim: r for dim, r in results.items() if dim != "main"}
-        found = (
-            changed.changes(ctx.workspace.metrics, totals, groups, confidences) if main.rows and main.previous else []
-        )
-        found = changed.late_sources(self._asker.trust(ctx, main, tile.metrics[0])) + found
+        found = []
+        if main.rows and main.previous:
+            found = changed.changes(ctx.workspace.metrics, totals, explained, confidences)
+        late = changed.late_sources(self._asker.trust(ctx, main, tile.metrics[0]))
+        left = anomalies.told(expecting.of_tile(tile), ctx.base.window.tz, silent=bool(late))
+        found = late + anomalies.merged(left, found)
+        where = self._asks(ctx, tile)[0].filters()
+        for insight in found:
+            spans = anomalies.spans(insight)
+            if insight.metric and insight.why is None and (main.previous or spans):
+                insight.why = why(ctx, insight.metric, tile.dataset, where) | spans
         label = windows.describe(ctx.base.window, ctx.base.compare)[1]
         watched = ", ".join(ctx.workspace.metrics[m].title or m for m in tile.metrics)
         compared = main.previous is not None and any(t.n_previous for t in totals.values())
@@ -232,17 +260,6 @@ class Boards:
             "domains": [d for d in known if ctx.domains is None or d in ctx.domains],
             "workspace_error": self._workspace_error(),
         }
-
-
-def _is_cause(tile: Tile, ask: Ask) -> bool:
-    return tile.type == "changes" and ask.role != "main"
-
-
-def _moved(ctx: Context, tile: Tile, result: Result) -> tuple[str, ...]:
-    """The metrics of a tile that changed by more than chance."""
-    if not result.rows or result.previous is None:
-        return ()
-    return tuple(n for n in tile.metrics if changed.significant(ctx.workspace.metrics[n], result.totals[n]))
 
 
 def dataset_of(board: Board) -> str:

@@ -125,6 +125,36 @@ class SourcesRequest(Question, kw_only=True, tag="sources"):
     dataset: str = "events"
 
 
+class Explain(Question, kw_only=True, tag="explain"):
+    """Why a metric changed against a baseline: which values of which dimensions, alone or together, account for it."""
+
+    metric: str
+    baseline: Compare | Window = "previous"
+    dimensions: list[str] = []
+    dataset: Text = None
+    limit: int = 5
+    as_of: datetime | None = None
+
+
+class Forecast(Question, kw_only=True, tag="forecast"):
+    """A metric for the next 1 to 60 steps with intervals, and when it reaches a limit."""
+
+    metric: str
+    grain: str | None = None
+    horizon: int = 24
+    limit_at: float | None = None
+    dataset: Text = None
+    as_of: datetime | None = None
+
+
+class Ask(Question, kw_only=True, tag="ask"):
+    """A question in words. Window and filters are where the asker stands: they count where the words say nothing."""
+
+    text: str
+    tz: str = "UTC"
+    as_of: datetime | None = None
+
+
 Standing = FlowAnalytics | ResourceAnalytics | AgentAnalytics | QueryRequest | BoardRequest | Flows | SourcesRequest
 
 
@@ -243,9 +273,10 @@ class GoingAway(Reply, kw_only=True, tag="going_away"):
 
 
 BROWSED = (Flows, FlowDetail, Rows, Values, SourcesRequest)
-PLAIN = (FlowAnalytics, ResourceAnalytics, AgentAnalytics, QueryRequest, BoardRequest, *BROWSED)
+REASONED = (Explain, Forecast, Ask)
+PLAIN = (FlowAnalytics, ResourceAnalytics, AgentAnalytics, QueryRequest, BoardRequest, *BROWSED, *REASONED)
 V1 = (*PLAIN, Subscribe, Unsubscribe, Ping)
-ANSWERABLE = Standing | FlowDetail | Rows | Values
+ANSWERABLE = Standing | FlowDetail | Rows | Values | Explain | Forecast | Ask
 REPLIES = (AnalyticsUpdate, Frame, ErrorReply, Welcome, Subscribed, Unsubscribed, Pong, GoingAway)
 
 

@@ -5,7 +5,7 @@ Times are timezone-aware UTC datetimes in Python, RFC 3339 in messages.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -23,8 +23,12 @@ class Period(msgspec.Struct, frozen=True):
     end: datetime
 
     @property
+    def length(self) -> timedelta:
+        return self.end - self.start
+
+    @property
     def seconds(self) -> float:
-        return (self.end - self.start).total_seconds()
+        return self.length.total_seconds()
 
     def shifted(self, delta: Any) -> Period:
         return Period(self.start + delta, self.end + delta)
@@ -60,11 +64,26 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     event_id: str | None
 
 
+class Cells(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search for causes reads of one metric in both periods: a `sample` (0 to 1) of its rows, folded by
+    `dims`; or, with `parts`, all rows, each in the first part whose filters it fits.
+
+    beyond: of a quantile, the value beyond which a row counts.
+    """
+
+    dims: list[str] = []
+    parts: list[list[Filter]] = []
+    sample: float = 1.0
+    beyond: float | None = None
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """Metrics over a window, or raw rows (`select`) newest first, or the `values` of one dimension.
 
     grain: None gives one row per group (no time column), "auto" picks one, "1m" is taken as said.
     compare: "previous" adds the same elapsed part of the period before, "day" and "week" the same time then.
+    baseline: compares with this window instead; without a grain.
+    cells: with one metric and what it is compared with, its rows as the search for causes reads them.
     limit: how many groups at most, by the first metric; the rest fold into one group "other". Of rows and
     values: how many.
     as_of: only what had been received by then.
@@ -78,6 +97,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     group_by: list[str] = []
     filters: list[Filter] = []
     compare: Compare | None = None
+    baseline: Window | None = None
+    cells: Cells | None = None
     limit: int | None = None
     as_of: datetime | None = None
     select: list[str] = []
@@ -89,7 +110,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 class Total(msgspec.Struct, frozen=True):
     """One metric over the whole window. `half_width` is the 95 % sampling half-width in the
-    metric's own unit (for a quantile: of the share of rows above it), None where it has no meaning."""
+    metric's own unit (for a quantile: of the share of rows above it), None where it has no meaning.
+    `noise` is what chance alone does to the value between two periods, in its own unit; None where that is unknown."""
 
     value: float | None
     n: int  # rows behind the value
@@ -97,6 +119,8 @@ class Total(msgspec.Struct, frozen=True):
     previous: float | None = None
     n_previous: int = 0
     half_width_previous: float | None = None
+    noise: float | None = None
+    noise_previous: float | None = None
 
 
 class Result(msgspec.Struct, kw_only=True):

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,15 +22,17 @@ from analytics.asking import Answer, rfc3339
 from analytics.errors import Forbidden, Internal, NotFound, PlumblineError, Timeout, ValidationError, unknown
 from analytics.hub import Hub, Subscriber
 from analytics.ingest.intake import Batch, Intake
+from analytics.language.interpreter import Rights
 from analytics.load.datasets import Datasets
 from analytics.load.run import Declaration
 from analytics.messages import ANSWERABLE, AnalyticsUpdate, BoardRequest, Question, Request, Subscribe, tag
 from analytics.query import Filter
+from analytics.reads import read_by, shown_on
 from analytics.rights import Principal
 from analytics.sources import Sources
 from analytics.store.base import Ack, Store
 from analytics.telemetry import SELF
-from analytics.workspace import Workspace
+from analytics.workspace import Board, Dataset, Dimension, Metric, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +112,8 @@ class Service:
         if not isinstance(request, ANSWERABLE):
             raise ValidationError(f"a {type(request).__name__} is not answered here", hint="send it on the socket")
         with self._observed(tag(type(request))):
-            answer = await self._ask(request, self._allowed(principal, request), {})
+            allowed = self._allowed(principal, request)
+            answer = await self._ask(request, allowed, {}, partial(self._allowed, principal))
         return AnalyticsUpdate(
             analytics=answer.analytics,
             insights=answer.insights,
@@ -133,9 +137,21 @@ class Service:
     def catalogue(self, principal: Principal, what: str) -> list[dict[str, Any]]:
         """Declarations of `datasets`, `dimensions`, `metrics` or `boards` that the principal may see."""
         principal.require("read")
-        found: dict[str, Any] = getattr(self._workspace(), what)
-        allowed = principal.boards if what == "boards" else principal.datasets if what == "datasets" else None
-        return [msgspec.to_builtins(x) for name, x in found.items() if allowed is None or name in allowed]
+        workspace = self._workspace()
+        found: dict[str, Any] = getattr(workspace, what)
+        return [msgspec.to_builtins(x) for x in found.values() if self._may_see(principal, x, workspace)]
+
+    def _may_see(self, principal: Principal, declared: Any, workspace: Workspace) -> bool:
+        match declared:
+            case Board(name=name) if principal.boards is not None and name not in principal.boards:
+                return False
+            case _ if principal.datasets is None:
+                return True
+            case Board():
+                return shown_on(declared, workspace) <= principal.datasets
+            case Dataset(name=name) | Dimension(dataset=name) | Metric(dataset=name):
+                return name in principal.datasets
+        return False
 
     def _may_make(self, principal: Principal, dataset: str) -> None:
         principal.require("admin")
@@ -161,9 +177,9 @@ class Service:
                 raise Forbidden(f"this key may not see board {request.board!r}")
             if request.tiles is not None:
                 raise Forbidden("this key may see its boards and bring no tiles of its own")
-        dataset = getattr(request, "dataset", None)
-        if dataset is not None and principal.datasets is not None and dataset not in principal.datasets:
-            raise Forbidden(f"this key may not read dataset {dataset!r}")
+        if principal.datasets is not None:
+            for dataset in sorted(read_by(request, self._workspace()) - principal.datasets):
+                raise Forbidden(f"this key may not read dataset {dataset!r}")
         if principal.domains is None:
             return ()
         if request.domain is not None and request.domain not in principal.domains:
@@ -190,10 +206,12 @@ class Service:
         with self._observed("standing"):
             return await self._ask(request, allowed, memo)
 
-    async def _ask(self, request: Question, allowed: tuple[Filter, ...], memo: dict[Any, Any]) -> Answer:
+    async def _ask(
+        self, request: Question, allowed: tuple[Filter, ...], memo: dict[Any, Any], rights: Rights | None = None
+    ) -> Answer:
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await self._agent.answer(request, now=self._now(), allowed=allowed, memo=memo)
+                return await self._agent.answer(request, now=self._now(), allowed=allowed, memo=memo, rights=rights)
         except TimeoutError:
             raise Timeout(
                 f"no answer within {self._deadline_s:g} s", hint="ask for a shorter window or a coarser grain"

@@ -55,5 +55,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lifetime_h: Annotated[float, Setting("hours after which a socket is closed, to come back")] = 24.0
     ping_s: Annotated[float, Setting("seconds between two pings of a socket")] = 20.0
     self_s: Annotated[float, Setting("seconds between two readings of Plumbline itself; 0 takes none")] = 2.0
+    ask_model_url: Annotated[
+        str | None, Setting("OpenAI-compatible endpoint for questions that the grammar does not understand; else off")
+    ] = None
+    ask_model: Annotated[
+        str | None, Setting("name of its model; its key comes from the variable PLUMBLINE_ASK_MODEL_KEY alone")
+    ] = None
     log_format: Annotated[str, Setting("text, or json for one object a line")] = "text"
     log_level: Annotated[str, Setting("debug, info, warning or error")] = "warning"

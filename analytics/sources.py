@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,11 +23,22 @@ US = 1_000_000
 
 
 class Late(msgspec.Struct, frozen=True):
-    """A stream that has been quiet for longer than 99 % of its own gaps."""
+    """A stream that has been quiet for longer than 99 % of its own gaps, which last `between_s` in the mean."""
 
     source: str
     age_s: float
     usual_s: float
+    between_s: float
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """A stream was quiet for more than twice what its rhythm allows: from when until when (seconds since the epoch;
+    `end` None while it lasts), and its share of the events of the last hour."""
+
+    source: str
+    start: float
+    end: float | None
+    share: float
 
 
 class Trust(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,16 +117,48 @@ class Stream:
         if self._stale:
             self._stale = False
             seconds = np.sort(np.fromiter(self.counts, dtype=np.int64, count=len(self.counts)))
-            gaps = np.diff(seconds)
+            gaps = np.diff(seconds).astype(np.float64)
             if len(gaps) < MIN_GAPS:
                 self._tolerance = None
             else:
-                peak = float(np.quantile(self.peaks, 0.95)) if len(self.peaks) >= MIN_GAPS else 0.0
-                self._tolerance = max(float(np.quantile(gaps, 0.99)) + 1.0, peak)
+                peak = longest(np.array(self.peaks)) if len(self.peaks) >= MIN_GAPS else 0.0
+                self._tolerance = max(longest(gaps) + 1.0, peak)
         return self._tolerance
+
+    def per_s(self) -> float:
+        """Its usual rate: what is remembered over the time in which it came, a minute at least."""
+        span = self.newest_us / US - min(self.counts)
+        return (sum(self.counts.values()) - 1) / max(span, 60.0)
+
+    def between_s(self) -> float:
+        """The mean length of its gaps, a second at least."""
+        return max((max(self.counts) - min(self.counts)) / max(len(self.counts) - 1, 1), 1.0)
+
+    def silences(self, now_s: float) -> list[tuple[float, float | None]]:
+        """Gaps of the last hour that are more than twice as long as this stream's rhythm allows; one may last."""
+        allowed = self.tolerance_s()
+        if allowed is None:
+            return []
+        seconds = np.sort(np.fromiter(self.counts, dtype=np.float64, count=len(self.counts)))
+        found: list[tuple[float, float | None]] = [
+            (float(seconds[i]), float(seconds[i + 1])) for i in np.flatnonzero(np.diff(seconds) > 2 * allowed)
+        ]
+        newest = self.newest_us / US
+        return [*found, (newest, None)] if now_s - newest > 2 * allowed else found
 
     def count_since(self, since_s: float) -> int:
         return sum(n for second, n in self.counts.items() if second >= since_s)
+
+
+def longest(gaps: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+    """The length that the next gap stays under 99 times in 100: what 99 % of these did, or, where they are few, what an
+    exponential tail above their median leaves to chance, with its mean known from m gaps only: m mean (p^(-1/m) - 1)
+    (J. F. Lawless and M. Fredette 2005, Biometrika 92)."""
+    middle = float(np.median(gaps))
+    over = gaps[gaps > middle] - middle
+    m = len(over)
+    tail = float(m * over.mean() * ((m / len(gaps) / 0.01) ** (1 / m) - 1)) if m else 0.0
+    return max(float(np.quantile(gaps, 0.99)), middle + tail)
 
 
 class Sources:
@@ -196,6 +240,29 @@ class Sources:
         """Domains seen lately, for pickers."""
         return sorted(domain for of, domain in self._domains if of == dataset)
 
+    def silences(
+        self,
+        now: datetime,
+        *,
+        dataset: str = "events",
+        kinds: frozenset[str] | None = None,
+        sources: frozenset[str] | None = None,
+    ) -> list[Silence]:
+        """When the streams of these kinds and sources were silent within the last hour."""
+        now_s = now.timestamp()
+        self._prune(int(now_s))
+        chosen = [
+            (source, stream, sum(stream.counts.values()))
+            for (of, source, kind), stream in self._streams.items()
+            if of == dataset and (kinds is None or kind in kinds) and (sources is None or source in sources)
+        ]
+        total = sum(count for _, _, count in chosen)
+        return [
+            Silence(source, start, end, count / total)
+            for source, stream, count in chosen
+            for start, end in stream.silences(now_s)
+        ]
+
     def trust(
         self,
         now: datetime,
@@ -241,15 +308,14 @@ class Sources:
             arrived += count
             if allowed is None:  # too little history to call it late
                 continue
-            weight += count
-            fresh += count * min(1.0, allowed / max(age, 1e-9))
-            if age > allowed:
-                span = max(60.0, now_s - age - max(since, min(stream.counts)))
-                missing += count / span * min(age - allowed, now_s - since)
-                if source not in late or late[source].age_s > age:
-                    late[source] = Late(source, age, allowed)
-            else:
+            lacking = stream.per_s() * min(age, now_s - since) if age > allowed else 0.0
+            missing += lacking
+            weight += count + lacking  # a stream that sent nothing in the window still counts
+            fresh += (count + lacking) * min(1.0, allowed / max(age, 1e-9))
+            if age <= allowed:
                 marks.append(stream.newest_us)
+            elif source not in late or late[source].age_s > age:
+                late[source] = Late(source, age, allowed, stream.between_s())
         newest = max(s.newest_us for _, s, _ in chosen)
         mark = min(marks, default=newest)
         usual = [t for _, stream, _ in chosen if (t := stream.tolerance_s()) is not None]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pyarrow as pa
 
-from analytics.asks import MAX_GROUPS, MAX_SERIES, Ask, binned, causes, listed, ranked, series, sparked, traced
+from analytics.asks import MAX_GROUPS, MAX_SERIES, Ask, binned, listed, ranked, series, sparked, traced
+from analytics.insights.anomalies import Incident
 from analytics.insights.changes import change_of
 from analytics.insights.confidence import Confidence
 from analytics.query import Result, Total
@@ -22,6 +23,16 @@ from analytics.workspace import Metric, Tile, Workspace
 
 Columns = dict[str, list[Any]]
 Group = tuple[Any, ...] | None  # a value for each dimension; None is the fold of the rest
+
+
+class Range(Protocol):
+    """What is expected of one series: `expecting.Series`."""
+
+    def band(self) -> dict[str, Any]:
+        """Its state for the head."""
+
+    def columns(self, times: Sequence[int | None]) -> tuple[list[float | None], list[float | None]]:
+        """Low and high for each bucket."""
 
 
 class Answered(msgspec.Struct, kw_only=True):
@@ -33,6 +44,8 @@ class Answered(msgspec.Struct, kw_only=True):
     confidence: Callable[[str, Total], Confidence]  # metric name, its total
     late: tuple[Late, ...] = ()
     now: datetime
+    expected: Range | None = None  # of the first series of a line tile
+    incidents: tuple[Incident, ...] = ()
 
     @property
     def metric(self) -> Metric:
@@ -80,9 +93,14 @@ def line(a: Answered) -> dict[str, Any]:
     names = a.tile.metrics[:1] if a.tile.by else a.tile.metrics[:MAX_SERIES]
     drawn, columns = _grouped_lines(a) if a.tile.by else _lines(a, names)
     times = columns["t"]
+    ranged: dict[str, Any] = {}
+    if a.expected is not None:
+        columns["lo"], columns["hi"] = a.expected.columns(times)
+        ranged = {"band": a.expected.band(), "marks": [i.mark() for i in a.incidents]}
     return {
         "head": {
             **trusted(a, list(names)),
+            **ranged,
             "series": drawn,
             "partial": times[-1] if result.partial_last and times else None,
             "start": times[0] if times else _ms(result.period.start),
@@ -159,6 +177,7 @@ def marks_on(a: Answered) -> list[dict[str, Any]]:
     silent = [
         {"t": _ms(a.now) - int(x.age_s * 1000), "text": f"{x.source or 'a source'} silent", "tone": "bad"}
         for x in a.late
+        if x.source not in {i.source for i in a.incidents if i.until is None}
     ]
     return sorted(found + silent, key=lambda m: m["t"] or 0)
 
@@ -328,5 +347,5 @@ TILES: dict[str, TileType] = {
     "heatmap": TileType(binned, heatmap),
     "table": TileType(sparked, table),
     "latest": TileType(listed, latest),
-    "changes": TileType(causes, None),
+    "changes": TileType(series, None),
 }

@@ -73,6 +73,7 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     description: str = ""
     unit: str = ""
+    synonyms: tuple[str, ...] = ()  # what people call it when they ask
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +86,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """A structured measure. `aggregate` is one of AGGREGATES; `column` what it runs over; for a
     ratio, `numerator` and `denominator` name two other metrics. `where` maps a dimension or
-    canonical column to a value or a list of values. `per` divides by elapsed time."""
+    canonical column to a value or a list of values. `per` divides by elapsed time. `limit` is
+    what the value may come to: a number, or the name of a metric of the same unit."""
 
     name: str
     dataset: str = "events"
@@ -100,8 +102,10 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = ""
     good: Good = "none"
     bounds: Bounds | None = None
+    limit: float | str | None = None
     title: str = ""
     description: str = ""
+    synonyms: tuple[str, ...] = ()  # what people call it when they ask
 
 
 class Tile(msgspec.Struct, frozen=True, kw_only=True):

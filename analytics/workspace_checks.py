@@ -112,6 +112,26 @@ def _metric(declared: Declared, metric: Metric) -> Iterator[Problem]:
         yield place.problem(f"a ratio may not lead back to itself: {' -> '.join(cycle)}", "ratio")
     if metric.bounds and (told := _bounds(metric.good, metric.bounds)):
         yield place.problem(told, "bounds")
+    if isinstance(metric.limit, str):
+        yield from _limit(declared, metric, metric.limit, place)
+
+
+def _limit(declared: Declared, metric: Metric, name: str, place: Place) -> Iterator[Problem]:
+    """Whether the metric that tells a limit can be laid beside the one it limits."""
+    yield from _names(declared, place, "limit", [name], "metric")
+    other = declared.metrics.get(name)
+    if name == metric.name:
+        yield place.problem("a metric cannot be its own limit", "limit")
+    elif other and other.dataset != metric.dataset:
+        yield place.problem(f"its limit {name!r} is of the dataset {other.dataset!r}, not {metric.dataset!r}", "limit")
+    elif other and (other.unit, other.per) != (metric.unit, metric.per):
+        told = " and its limit has ".join(_unit(each) for each in (metric, other))
+        yield place.problem(f"it has {told}; they need the same", "limit")
+
+
+def _unit(metric: Metric) -> str:
+    """A unit as messages name it."""
+    return f"{metric.unit or 'no unit'}{' per ' + metric.per if metric.per else ''}"
 
 
 def _bounds(good: str, bounds: Bounds) -> str | None:
@@ -171,7 +191,7 @@ def _together(declared: Declared, tile: Tile, place: Place) -> Iterator[Problem]
         yield place.problem(f"the metrics of one tile share a dataset; these are of {', '.join(of)}", "metrics")
     elif metrics and "dataset" in (place.node.mapping or {}) and tile.dataset not in of:
         yield place.problem(f"its metrics are of the dataset {', '.join(of)}", "dataset")
-    units = {f"{metric.unit or 'no unit'}{' per ' + metric.per if metric.per else ''}": None for metric in metrics}
+    units = {_unit(metric): None for metric in metrics}
     if tile.type == "line" and len(units) > 1:
         yield place.problem(f"the metrics of one line tile share an axis; these have {', '.join(units)}", "metrics")
     fields = declared.fields(tile.dataset)

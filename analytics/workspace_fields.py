@@ -71,6 +71,15 @@ def bounds(node: Node) -> Bounds:
     return Bounds(**found)
 
 
+def limit(node: Node) -> float | str:
+    """A number, or the name of a metric that tells it."""
+    if isinstance(node.value, str):
+        return node.value
+    if not isinstance(node.value, int | float) or isinstance(node.value, bool) or not math.isfinite(node.value):
+        raise Wrong(f"expected a number or the name of a metric, got {shown(node)}")
+    return float(node.value)
+
+
 def one_of(*words: str) -> Check:
     def check(node: Node) -> str:
         if node.value not in words:
@@ -88,6 +97,16 @@ def names(node: Node) -> tuple[str, ...]:
     if twice := next((name for name in listed if listed.count(name) > 1), None):
         raise Wrong(f"{twice[:60]!r} is listed twice")
     return tuple(listed)
+
+
+def synonyms(node: Node) -> tuple[str, ...]:
+    """What people call it: short phrases that hold a letter, at most 20."""
+    listed = names(node)
+    if len(listed) > 20:
+        raise Wrong(f"expected at most 20 phrases, got {len(listed)}")
+    if wrong := next((each for each in listed if len(each) > 60 or not any(map(str.isalpha, each))), None):
+        raise Wrong(f"expected phrases of 1 to 60 characters with a letter in them, got {wrong[:60]!r}")
+    return listed
 
 
 def pair(node: Node) -> tuple[str, ...]:
@@ -123,11 +142,13 @@ MEASURES: dict[str, Check] = dict.fromkeys(AGGREGATES, text) | {"count": nothing
 FIELDS: dict[str, dict[str, Check]] = {
     "dataset": ABOUT | {"columns": lambda node: node, "time": text},
     "column": {"type": one_of(*ARROW), "title": text},
-    "dimension": ABOUT | {"dataset": text, "column": text, "attribute": text, "log": whole(1, 100), "unit": text},
+    "dimension": ABOUT
+    | {"dataset": text, "column": text, "attribute": text, "log": whole(1, 100), "unit": text}
+    | {"synonyms": synonyms},
     "metric": ABOUT
     | MEASURES
     | {"dataset": text, "q": share, "where": where, "per": one_of(*PER_SECONDS), "unit": text}
-    | {"good": one_of("up", "down", "none"), "bounds": bounds},
+    | {"good": one_of("up", "down", "none"), "bounds": bounds, "limit": limit, "synonyms": synonyms},
     "board": ABOUT | {"window": window, "empty": text, "tiles": lambda node: node},
     "tile": {"id": text, "type": one_of(*TILE_TYPES), "title": text, "subtitle": text, "note": text}
     | {"metric": text, "metrics": names, "by": names, "columns": names, "dataset": text, "where": where}

@@ -24,8 +24,8 @@ def resolve(declared: Declared) -> None:
 
 def _metric(declared: Declared, metric: Metric) -> Metric:
     namespace = declared.places["metric", metric.name].namespace
-    full = {part: _full(declared, "metric", name, namespace) for part in ("numerator", "denominator")
-            if (name := getattr(metric, part)) is not None}  # fmt: skip
+    full = {part: _full(declared, "metric", name, namespace) for part in ("numerator", "denominator", "limit")
+            if isinstance(name := getattr(metric, part), str)}  # fmt: skip
     return msgspec.structs.replace(metric, where=_where(declared, metric.where, namespace), **full)
 
 

@@ -8,6 +8,7 @@ import { Hover } from "./hover.js"
 import { anyOpen } from "./menus.js"
 import { Scope } from "./scope.js"
 import { Shares } from "./shares.js"
+import { moment } from "./ticks.js"
 import { TileView, command, isLate } from "./tile.js"
 import { tips } from "./tips.js"
 
@@ -20,7 +21,7 @@ const BUDGET_MS = 7 // of one animation frame
  * request(scope): the standing request, where it is not that of the named board, actions(tile): more entries for the
  * menu of a tile, as menus.js takes them, shares(again): scales in common with another board, see shares.js,
  * files(tile): the ways out in that menu, brushed(tile, from, to) hears of a span that is zoomed into, in ms,
- * still: nothing can be asked any more}.
+ * why(parts) is asked why a metric changed, see why_request.js, still: nothing can be asked any more}.
  * Returns {setScope(state), setTheme(theme), status(), destroy()}.
  */
 export function mount(element, spec, transport, options = {}) {
@@ -31,8 +32,8 @@ export function mount(element, spec, transport, options = {}) {
 }
 
 class BoardView {
-  constructor(element, spec, transport, { scope, bokeh, status, data, theme, request, actions, shares, brushed, files = entries, still = false, scale = 1 }) {
-    Object.assign(this, { element, spec, transport, scale, hooks: { status, data, theme, actions, brushed, files, still } })
+  constructor(element, spec, transport, { scope, bokeh, status, data, theme, request, actions, shares, brushed, why, files = entries, still = false, scale = 1 }) {
+    Object.assign(this, { element, spec, transport, scale, hooks: { status, data, theme, actions, brushed, why, files, still } })
     this.request = () => request?.(this.scope) ?? this.scope.request(spec.board)
     this.scope = scope ?? new Scope({}, { window: spec.window })
     this.board = null
@@ -80,9 +81,13 @@ class BoardView {
       tip: this.tip,
       hover: this.hover,
       shares: this.shares,
+      unbanded: new Set(), // tiles without the band of what is expected
+      redraw: (id) => { view.tiles.get(id).held = 0; view.#again(id) }, // by hand, so also under the pointer
       prefix: boards ? `tile${boards}-` : "tile-", // of element ids: two boards may have tiles of the same name
       palette: () => view.spec.palettes[view.theme],
       get tz() { return view.scope.state.tz },
+      get window() { return view.scope.state.window },
+      why: view.hooks.why ?? null,
       get label() { return view.board?.label ?? "" },
       get previous_label() { return view.board?.previous_label ?? "previous period" },
       get span() { return Date.parse(view.board?.window?.to) - Date.parse(view.board?.window?.from) || 0 },
@@ -308,9 +313,6 @@ class BoardView {
     if ([...this.dirty].some((t) => t.visible && !t.holding())) this.#schedule()
   }
 }
-
-/** A moment for an address: whole seconds where that is enough. */
-const moment = (ms) => new Date(ms).toISOString().replace(".000Z", "Z")
 
 const SPOKEN = {
   live: "Live", paused: "Paused", delayed: "Updates are delayed", stale: "The data is stale: no updates arrive",

@@ -1,8 +1,8 @@
 // Selecting a span of a time chart: by dragging with the pointer, or by keys from bucket to bucket. By touch, a drag on
 // the plot reads values, so there the strip of the axis is where a span is selected.
 
-import { h } from "./dom.js"
-import { STEPS_S, spanText } from "./ticks.js"
+import { h, icon } from "./dom.js"
+import { STEPS_S, moment, spanText } from "./ticks.js"
 import * as format from "./format.js"
 
 const LEAST_PX = 6 // a shorter drag is a click
@@ -13,6 +13,7 @@ export class Brush {
     this.band = h("div.band", { hidden: true })
     this.label = h("span.chosen", { hidden: true })
     chart.cross.append(this.band, this.label)
+    this.after = null // what can be done about the span that was selected last
     this.chosen = null // [from, to] in ms
     this.dragging = false
     const on = (name, act) => chart.stage.addEventListener(name, act)
@@ -35,6 +36,7 @@ export class Brush {
     const [px, py] = [event.clientX - box.left, event.clientY - box.top]
     if (px < frame.left - 4 || px > frame.right + 4 || py < frame.top) return
     if (event.pointerType === "touch" && py <= frame.bottom) return
+    if (this.after?.contains(event.target)) return
     this.cancel()
     this.from = px
     this.left = box.left
@@ -62,7 +64,7 @@ export class Brush {
     const { dragging, chosen } = this
     const clicked = this.from !== undefined && !dragging
     this.#stop()
-    if (dragging && chosen) this.chart.board.zoom(...chosen, this.chart.tile.id)
+    if (dragging && chosen) this.#zoomed(chosen)
     else if (clicked) this.chart.clicked()
   }
 
@@ -92,7 +94,45 @@ export class Brush {
     const chosen = this.chosen
     this.cancel()
     this.chart.leave()
-    if (chosen) this.chart.board.zoom(...chosen, this.chart.tile.id)
+    if (chosen) this.#zoomed(chosen)
+  }
+
+  /** Zoom into a span, and then offer to say why the metric changed in it. */
+  #zoomed(chosen) {
+    this.chart.board.zoom(...chosen, this.chart.tile.id)
+    this.#offer(chosen)
+  }
+
+  get asks() {
+    const { board, tile, head } = this.chart
+    return Boolean(board.why) && ["line", "kpi"].includes(tile.type) && head?.request?.type === "query"
+  }
+
+  /** Ask why the metric of this chart changed in a span, against the same length before it. */
+  why([from, to] = this.chosen) {
+    const { board, tile, head } = this.chart
+    const [{ name, title }] = tile.metrics
+    this.cancel()
+    this.#settle()
+    board.why({ metric: name, title: title || name, dataset: head.request.dataset, filters: head.request.filters, baseline: "previous", window: `${moment(from)} to ${moment(to)}` })
+  }
+
+  /** Leave a way to ask why where the span was, for as long as the board shows it. */
+  #offer(chosen) {
+    this.#settle()
+    if (!this.asks) return
+    const span = spanText(...chosen, this.chart.board.tz)
+    this.after = h("div.after-brush", { "data-picture": "none" },
+      h("button", { type: "button", "aria-label": `Why? ${span}`, title: `What changed in ${span}, against the same length before`, click: () => this.why(chosen) }, "Why?"),
+      h("button", { type: "button", "aria-label": "Do not ask why", click: () => { this.#settle(); this.chart.stage.focus() } }, icon("cross")))
+    this.after.window = this.chart.board.window
+    this.chart.stage.append(this.after)
+    this.draw()
+  }
+
+  #settle() {
+    this.after?.remove()
+    this.after = null
   }
 
   cancel() {
@@ -101,12 +141,21 @@ export class Brush {
     this.draw()
   }
 
+  #follow() {
+    const frame = this.chart.frame()
+    if (this.after.window !== this.chart.board.window) return this.#settle()
+    if (!frame) return
+    this.after.style.top = `${frame.top + 4}px`
+    this.chart.settle(this.after, frame.right)
+  }
+
   text() {
     const [a, b] = this.chosen
     return `${spanText(a, b, this.chart.board.tz)} · ${format.text(b - a, "ms")}`
   }
 
   draw() {
+    if (this.after) this.#follow()
     this.band.hidden = this.label.hidden = !this.chosen
     const frame = this.chosen && this.chart.frame()
     if (!frame) return

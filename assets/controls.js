@@ -4,7 +4,7 @@ import { arrange, h, icon, mark, say } from "./dom.js"
 import { pageEntries } from "./exports.js"
 import { filters } from "./filters.js"
 import * as format from "./format.js"
-import { help, keyboard, wall, why } from "./keymap.js"
+import { ask, help, keyboard, wall, why } from "./keymap.js"
 import { copy, dialog, menu } from "./menus.js"
 import { compares, grains, range } from "./range.js"
 import { dataStatus, factsLine } from "./status.js"
@@ -39,7 +39,7 @@ export function controls(root, scope, { home, feed, page }) {
     ...pageEntries({ scope, page, board }),
   ])
   const act = {
-    pause, live: () => scope.set({ window: home, paused: false, as_of: "" }), back: () => scope.pan(-1), forth: () => scope.pan(1), closer: () => scope.zoom(0.5), wider: () => scope.zoom(2),
+    ask, pause, live: () => scope.set({ window: home, paused: false, as_of: "" }), back: () => scope.pan(-1), forth: () => scope.pan(1), closer: () => scope.zoom(0.5), wider: () => scope.zoom(2),
     filter: chips.add, compare: compared.toggle, why, share: shared.open, undo: () => scope.undo(), redo: () => scope.redo(), wall: wall(), help,
     theme: () => scope.set({ theme: theme() === "dark" ? "light" : "dark" }, { step: false }),
   }

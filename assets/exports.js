@@ -129,7 +129,8 @@ function save(blob, file) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000)
 }
 
-async function draw(element, kind, name, title, lines) {
+/** Save a picture of `element` as png or svg, with `lines` of text at its foot. */
+export async function draw(element, kind, name, title, lines) {
   try {
     const { picture, pixels } = await import("./picture.js")
     const drawn = await picture(element, { foot: lines })

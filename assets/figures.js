@@ -2,11 +2,13 @@
 // ranges and themes change its data and properties (each embed that is thrown away leaks about 0.4 MB).
 
 import { h } from "./dom.js"
+import { Spots } from "./incidents.js"
 import { KINDS } from "./kinds.js"
 import { TimeChart } from "./timechart.js"
 import { timeTicks } from "./ticks.js"
 
 const DAY_MS = 86_400_000
+const LETTERS = "bold 11px Inter" // of labels in the plot
 
 export class Figure extends TimeChart {
   constructor(tile, body, board) {
@@ -17,7 +19,8 @@ export class Figure extends TimeChart {
     this.kind = KINDS[tile.type]
     this.empty = h("p.hollow", { hidden: true }, "No values in this window")
     this.cross.append(this.empty)
-    this.resize = new ResizeObserver(() => { if (this.view) requestAnimationFrame(() => this.#ticks()) })
+    this.spots = new Spots(this)
+    this.resize = new ResizeObserver(() => { if (this.view) requestAnimationFrame(() => this.#resized()) })
     this.resize.observe(stage)
   }
 
@@ -41,7 +44,17 @@ export class Figure extends TimeChart {
     this.paint()
     if (this.board.scale !== 1) scaled(this, this.board.scale)
     this.#draw()
+    this.#lettered()
     this.stage.dataset.drawn = ""
+  }
+
+  /** Labels that were measured before their font was there have boxes of another width: draw them anew. */
+  async #lettered() {
+    if (document.fonts.check(LETTERS)) return
+    await document.fonts.load(LETTERS).catch(() => { /* another font is fine too */ })
+    if (!this.view) return
+    this.given.notes = null
+    this.#resized()
   }
 
   find(kind) {
@@ -74,7 +87,20 @@ export class Figure extends TimeChart {
     this.kind.notes?.(this, this.board.palette())
     this.empty.hidden = !this.hollow
     this.#ticks()
+    this.#settle()
     this.refresh()
+  }
+
+  #resized() {
+    if (!this.view || !this.head) return
+    this.#ticks()
+    this.kind.notes?.(this, this.board.palette()) // labels stand to the left or the right as there is room
+    this.#settle()
+  }
+
+  /** Put what stands over the plot to its place, once the plot has its own. */
+  #settle() {
+    if (this.head && this.view) requestAnimationFrame(() => { if (this.view) this.spots.place(this.labels ?? []) })
   }
 
   #ticks() {

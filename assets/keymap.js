@@ -2,21 +2,23 @@
 
 import { h } from "./dom.js"
 import { anyOpen, dialog } from "./menus.js"
+import { toast } from "./toast.js"
+import { whyOfTheLargest } from "./why.js"
 
 const KEYS = [
   ["Space", "pause and go on"], ["0", "back to live"], ["[  ]", "back and forth in time"], ["+  −", "zoom in and out"],
-  ["f", "add a filter"], ["l", "search the list of flows"], ["c", "comparison on and off"], ["w", "what changed"], ["s", "share a link"],
+  ["f", "add a filter"], ["l", "search the list of flows"], ["c", "comparison on and off"], ["/", "ask a question"], ["w", "why: the largest change"], ["s", "share a link"],
   ["z  Z", "undo and redo"], ["k", "only the board; Esc leaves"], ["t", "light or dark"], ["←  →", "walk along a focused chart"], ["↑  ↓", "its series"],
-  ["Shift ←  Shift →", "select a span of it, Enter zooms"], ["m", "the menu of a focused tile"], ["Esc", "let go, else undo"], ["?", "this sheet"],
+  ["Shift ←  Shift →", "select a span of it; Enter zooms, w asks why"], ["m", "the menu of a focused tile"], ["Esc", "let go, else undo"], ["?", "this sheet"],
 ]
 
 const TYPING = "input,textarea,select,dialog,[contenteditable],[role=menu],[role=dialog],[role=listbox]"
 
-/** Bind keys to functions by name: {pause, live, back, forth, in, out, filter, compare, why, share, undo, redo, wall, theme, help}. */
+/** Bind keys to functions by name: {ask, pause, live, back, forth, in, out, filter, compare, why, share, undo, redo, wall, theme, help}. */
 export function keyboard(act) {
   const keys = {
     " ": act.pause, 0: act.live, "[": act.back, "]": act.forth, "+": act.closer, "=": act.closer, "-": act.wider, f: act.filter, c: act.compare,
-    w: act.why, s: act.share, z: act.undo, Z: act.redo, k: act.wall, t: act.theme, "?": act.help,
+    "/": act.ask, w: act.why, s: act.share, z: act.undo, Z: act.redo, k: act.wall, t: act.theme, "?": act.help,
   }
   addEventListener("keydown", (event) => {
     const { key, target } = event
@@ -34,16 +36,11 @@ export function keyboard(act) {
 export const help = () => dialog("Keys", h("dl.keys", {}, KEYS.flatMap(([keys, what]) =>
   [h("dt", {}, keys.split("  ").map((key) => h("kbd", {}, key))), h("dd", {}, what)])))
 
-/** Focus the first thing that the board says has changed. */
-export function why() {
-  const tile = document.querySelector(".t-changes")
-  const item = tile?.querySelector(".change")
-  const target = item?.querySelector("a, button") ?? item ?? tile
-  if (!target) return
-  if (target.tabIndex < 0) target.tabIndex = -1
-  target.focus({ focusVisible: true })
-  target.scrollIntoView({ block: "nearest" })
-}
+/** Ask about the largest change that the page tells of. */
+export const why = () => { if (!whyOfTheLargest()) toast("Nothing on this page has changed") }
+
+/** Go to the ask box. */
+export const ask = () => document.querySelector(".ask .ask-open")?.click()
 
 /** Only the board, over the whole screen; the same key or Escape leaves. Returns the switch. */
 export function wall() {

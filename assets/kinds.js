@@ -2,10 +2,10 @@
 // What a reading holds is said in timechart.js.
 
 import * as format from "./format.js"
+import { askWhy, band, circled, expected, incidentAt, labels, reach, words } from "./incidents.js"
 import { filterOf, named, worn } from "./legend.js"
 import { before, nearest, roundStep, short } from "./ticks.js"
 
-const SMALL = 140 // px: a lower chart marks the moment of an annotation without its words
 const NAN = Number.NaN
 const number = (v) => (typeof v === "number" ? v : NAN)
 const known = (v) => typeof v === "number"
@@ -24,9 +24,10 @@ const line = {
     const data = { t }
     for (const name of figure.source.columns()) if (name !== "t") data[name] = columns[name]?.map(number) ?? unknown
     const values = Object.entries(data).filter(([n]) => n !== "t").flatMap(([, v]) => v.filter(Number.isFinite))
+    figure.band = band(figure)
     figure.lone = tile.series.flatMap((_, i) => alone(data[`s${i}`] ?? []).map((at) => [at, i]))
     figure.hollow = !tile.series.some((_, i) => data[`s${i}`]?.some(Number.isFinite))
-    return { x: line.span(head, t), y: line.rise(figure, values), data }
+    return { x: line.span(head, t), y: line.rise(figure, [...values, ...reach(figure.band, values)]), data }
   },
 
   /** A span with room for its only point. */
@@ -65,27 +66,22 @@ const line = {
     figure.find("zero").visible = figure.view.model.y_range.start < 0
   },
 
-  /** What has colours of its own: points between two gaps, and annotations. */
+  /** What has colours of its own: points between two gaps, annotations, and what left its range. */
   notes(figure, palette) {
     const { head, columns, tile } = figure
-    const lone = figure.lone ?? []
-    figure.put("lone", { t: lone.map(([at]) => columns.t[at]), v: lone.map(([at, i]) => columns[`s${i}`][at]), color: lone.map(([, i]) => palette[tile.series[i]]) })
-    const shown = (head.annotations ?? []).slice(-8)
-    const room = figure.view.model.inner_width
-    const texts = shown.map((a) => (tile.height < SMALL ? "" : `${format.clock(a.t, figure.board.tz)} ${String(a.text).slice(0, 60)}`))
-    const places = shown.map((a) => ((a.t - head.start) / (head.end - head.start)) * room)
-    const widths = texts.map((text) => figure.board.scale * (text.length * 6.6 + 22))
-    const early = places.map((at, i) => at < widths[i] || (at < 0.35 * room && at + widths[i] <= room)) // where there is room
-    const lines = stacked(places.map((at, i) => (early[i] ? [at, at + widths[i]] : [at - widths[i], at])))
-    figure.put("notes", {
-      t: shown.map((a) => a.t),
-      y: texts.map((text) => (text ? figure.view.model.y_range.end : NAN)), // no words, no box for them
-      text: texts,
-      color: shown.map((a) => palette[a.tone === "bad" ? "bad" : a.tone === "good" ? "good" : "dim"]),
-      align: early.map((e) => (e ? "left" : "right")),
-      offset: early.map((e) => (e ? 9 : -9) * figure.board.scale),
-      down: lines.map((line) => (6 + 25 * line) * figure.board.scale),
-    })
+    const tinted = (tone) => palette[tone === "bad" ? "bad" : tone === "good" ? "good" : "dim"]
+    figure.circles = circled(figure)
+    const dots = (figure.lone ?? []).map(([at, i]) => ({ t: columns.t[at], v: columns[`s${i}`][at], size: 6, fill: palette[tile.series[i]], line: null }))
+    const circles = figure.circles.map(([at, m]) => ({ t: columns.t[at], v: columns.s0[at], size: 8 * figure.board.scale, fill: palette.card, line: tinted(m.tone) }))
+    figure.put("points", table([...dots, ...circles], ["t", "v", "size", "fill", "line"]))
+    if (!tile.by.length) {
+      const { start, end } = figure.view.model.y_range
+      const gaps = (head.marks ?? []).filter((m) => m.kind === "silence")
+      figure.put("band", figure.band)
+      figure.put("gaps", table(gaps.map((m) => ({ left: Math.max(m.t, head.start), right: m.until ?? head.end, low: start, high: end })), ["left", "right", "low", "high"]))
+    }
+    const found = figure.labels = labels(figure)
+    figure.put("notes", table(found.map((label) => ({ ...label, line: label.line ?? NAN, color: tinted(label.tone) })), ["t", "y", "line", "text", "color", "align", "offset", "down"]))
   },
 
   times: (figure) => figure.columns?.t ?? [],
@@ -104,13 +100,19 @@ const line = {
     const items = (head.series ?? []).map((s, k) => {
       const [v, p] = [columns[`s${k}`]?.[i], columns[`p${k}`]?.[i]]
       return { name: named(s), ...worn(tile, k), text: precise(v, s.unit, s.per), top: known(v) ? figure.height(v) : null,
-        before: known(p) ? precise(p, s.unit, s.per) : null }
+        before: known(p) ? precise(p, s.unit, s.per) : null, expected: k ? null : expected(figure, i) }
     })
+    const incident = incidentAt(figure, i)
+    const notes = [at === head.partial && "This bucket is not over yet", incident && words(incident, figure)].filter(Boolean)
+    const base = { t: at, at, until: end, items, rung, note: notes.join(". ") }
+    if (incident && board.why && incident.kind !== "silence") return { ...base, pick: () => askWhy(figure, incident), tip: "Click, or press Enter, to ask why", does: "Enter asks why" }
     const filter = rung !== undefined && head.series?.[rung] && filterOf(head.series[rung])
-    return { t: at, at, until: end, items, rung, note: at === head.partial ? "This bucket is not over yet" : "",
-      pick: filter ? () => board.toggle(...filter) : null, tip: filter ? `Enter: ${board.filterTip(...filter, "")}` : "" }
+    return { ...base, pick: filter ? () => board.toggle(...filter) : null, tip: filter ? `Enter: ${board.filterTip(...filter, "")}` : "" }
   },
 }
+
+/** Rows as columns. */
+const table = (rows, names) => Object.fromEntries(names.map((name) => [name, rows.map((row) => row[name])]))
 
 /** A number too small or too large for digits alone: 2e16, 1.5e-9. */
 const powered = (v, unit) => (v === 0 ? "0" : format.text(Number(v.toPrecision(3)), unit).replace(/\.?0+e/, "e"))
@@ -119,17 +121,6 @@ const powered = (v, unit) => (v === 0 ? "0" : format.text(Number(v.toPrecision(3
 function alone(values) {
   const there = (i) => Number.isFinite(values[i])
   return values.flatMap((_, i) => (there(i) && !there(i - 1) && !there(i + 1) ? [i] : []))
-}
-
-/** The first line for each label on which it touches no label before it. */
-function stacked(spans) {
-  const lines = []
-  return spans.map(([left, right]) => {
-    let line = lines.findIndex((taken) => taken.every(([l, r]) => right < l || left > r))
-    if (line < 0) line = lines.push([]) - 1
-    lines[line].push([left, right])
-    return line
-  })
 }
 
 const heatmap = {

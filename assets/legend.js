@@ -2,12 +2,16 @@
 // that filter by them.
 
 import { h, mark, svg } from "./dom.js"
+import * as format from "./format.js"
 
 /** A line as it is drawn: its colour, and its dashes where colours alone could be mistaken. */
 export function swatch({ role, dash = [] }) {
   return svg("svg.key", { viewBox: "0 0 16 4", "aria-hidden": "true" },
     svg("path", { d: "M1 2h14", style: `stroke:var(--${role})`, "stroke-dasharray": dash.length ? dash.join(" ") : null }))
 }
+
+/** The soft band of what is expected. */
+export const range = () => h("i.range", { "aria-hidden": "true" })
 
 /** The name of a series as it is shown; null is the group of rows without a value. */
 export const named = (series) => series.other ? series.title || "other" : series.name === null ? "(none)" : series.title || String(series.name ?? "")
@@ -22,15 +26,32 @@ export function legend(element, tile, head, columns, board) {
   if (tile.type !== "line" || !head.series) return
   const compared = head.series.some((_, i) => columns[`p${i}`]?.some((v) => v !== null)) && !head.series[0]?.dim
   const pressed = head.series.map((s) => filterOf(s) !== null && board.filtered(...filterOf(s)))
-  const words = JSON.stringify([head.series.map((s) => [s.title, s.name]), compared && board.previous_label, pressed])
+  const ranged = head.band && head.band.state !== "off" ? { ...head.band, shown: !board.unbanded.has(tile.id) } : null
+  const said = ranged && { ...ranged, coverage: null, has: ranged.state === "ok" ? null : ranged.has }
+  const words = JSON.stringify([head.series.map((s) => [s.title, s.name]), compared && board.previous_label, pressed, said])
   if (element.dataset.words === words) return
   const focused = [...element.children].findIndex((child) => child === element.getRootNode().activeElement)
   element.dataset.words = words
   element.replaceChildren(
     ...head.series.map((s, i) => entry(s, worn(tile, i), pressed[i], board)),
-    ...(compared ? [h("span.dim", {}, swatch({ role: "ghost", dash: [3, 3] }), board.previous_label)] : []))
+    ...(compared ? [h("span.dim", {}, swatch({ role: "ghost", dash: [3, 3] }), board.previous_label)] : []),
+    ...(ranged ? [rangeEntry(ranged, tile, board)] : []))
   element.children[focused]?.focus()
   fit(element)
+}
+
+/** What is expected, to be taken away and brought back; while it is being learnt, how far that is. */
+function rangeEntry({ state, has, needs, level, shown, coverage }, tile, board) {
+  const name = `expected ${format.text(level, "percent").replace(".0%", "%")}`
+  const toggle = () => {
+    board.unbanded[shown ? "add" : "delete"](tile.id)
+    board.redraw(tile.id)
+  }
+  const learning = state === "learning"
+  const why = learning ? `Learning: ${has} of the ${needs} buckets that a range needs` : ["The range that 95 of 100 buckets stay inside, learnt from this series' own past",
+    typeof coverage === "number" ? `It held ${format.text(coverage, "percent")} of it` : ""].filter(Boolean).join("\n")
+  return h("button.ranged", { type: "button", "aria-pressed": String(shown), "data-tip": `${name}\n${why}${learning ? "" : `\n${shown ? "Hide" : "Show"} it`}`,
+    click: learning ? null : toggle }, range(), h("span.name", {}, learning ? `learning, ${has} of ${needs}` : name))
 }
 
 /** Give a legend that does not fit beside the title a line of its own. */

@@ -3,8 +3,11 @@
 
 import { mount } from "./board.js"
 import { controls } from "./controls.js"
+import { asking } from "./ask.js"
 import { Feed } from "./feed.js"
 import { Scope } from "./scope.js"
+import { reasons } from "./why.js"
+import { askWhy } from "./why_request.js"
 
 const page = JSON.parse(document.getElementById("page").textContent)
 const scope = new Scope(page.scope, { window: page.home, url: true, args: page.arguments })
@@ -31,6 +34,8 @@ async function start() {
   const theme = document.documentElement.dataset.theme
   scope.state.theme = page.scope.theme
   scope.on((state, patch) => { if (patch.theme) themed(patch.theme) }) // first, so that all after it see the new theme
+  reasons({ scope, feed }) // before the board, so that Escape closes the drawer before it undoes
+  asking(document.querySelector(".ask"), { scope, feed, page })
   const bar = controls(document.body, scope, { home: page.home, feed, page })
   const main = document.querySelector("main")
   if (page.view) {
@@ -40,7 +45,7 @@ async function start() {
   } else {
     const spec = await (await fetch(page.specs[theme])).json()
     const data = (fresh) => { bar.data(fresh); restarted(); redrawn(spec, fresh) }
-    globalThis.Plumbline.board = mount(main, spec, feed, { scope, bokeh, status: bar.status, data })
+    globalThis.Plumbline.board = mount(main, spec, feed, { scope, bokeh, status: bar.status, data, why: askWhy })
   }
   // the board stands without a session; the session follows when the charts are drawn
   await bokeh

@@ -7,8 +7,8 @@ import * as times from "./times.js"
 
 const COMPARES = [["off", "Off"], ["previous", "Previous period"], ["day", "Same time yesterday"], ["week", "Same time last week"]]
 
-/** The popover of the time range under `button`. travel() opens the time travel. */
-export function range(button, scope, { travel }) {
+/** The popover of the time range under `button`. travel() opens the time travel, where there is one. */
+export function range(button, scope, { travel = null } = {}) {
   return popover(button, { kind: "times", label: () => "Time range", fill: (box, close) => pages(box, close).main() })
 
   function pages(box, close) {
@@ -21,7 +21,7 @@ export function range(button, scope, { travel }) {
       const list = h("div.quick", { role: "group", "aria-label": "Quick ranges", keydown: (event) => walk(event, quick) }, quick)
       box.replaceChildren(list, h("div.exact", {}, twoEnds(choose), typed(choose),
         h("div.zone", {}, h("button.btn.small", { type: "button", click: zones }, icon("globe"), h("span", {}, zoned(tz))),
-          h("button.btn.small", { type: "button", click: () => { close(); travel() } }, icon("clock"), "As known at …"))))
+          travel ? h("button.btn.small", { type: "button", click: () => { close(); travel() } }, icon("clock"), "As known at …") : null)))
       return quick.find((b) => b.ariaPressed === "true") ?? quick[0]
     }
 

@@ -41,6 +41,7 @@ const ROWS = {
   line(tile, head, columns, board) {
     const fields = (head.series ?? []).flatMap((s, i) => [number(`s${i}`, s, named(s)),
       ...(columns[`p${i}`]?.some((v) => v !== null) ? [number(`p${i}`, s, `${named(s)}, ${board.previous_label}`)] : [])])
+    if (columns.hi?.some((v) => v !== null)) fields.splice(1, 0, number("lo", head.series[0], "Expected from"), number("hi", head.series[0], "to"))
     return { fields: [time(head, board), ...fields], rows: newest(columns, (i) => columns.t[i]), data: columns }
   },
 

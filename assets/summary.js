@@ -2,6 +2,7 @@
 
 import { h, mark, say } from "./dom.js"
 import * as format from "./format.js"
+import { between } from "./incidents.js"
 import { named } from "./legend.js"
 
 const SAME = 0.02 // a smaller relative change is none
@@ -51,11 +52,21 @@ function changed(change, kind, board) {
   return `${change > 0 ? "rose" : "fell"} ${format.change(Math.abs(change), kind).replace("▲ ", "")} against the ${board.previous_label}`
 }
 
+/** What was expected last, and what left it. */
+function left({ band, marks = [], series }, { lo = [], hi = [] }, board) {
+  if (band?.state !== "ok") return ""
+  const range = typeof lo.at(-1) === "number" && typeof hi.at(-1) === "number" ? `expected ${between(lo.at(-1), hi.at(-1), series[0])}` : ""
+  const told = marks.slice(-MOST).map((m) => `${m.text} at ${format.clock(m.t, board.tz)}${m.until === null ? " and still" : ""}`)
+  return [range, ...told].filter(Boolean).join(", ")
+}
+
 const SENTENCES = {
-  line(tile, { series = [] }, columns, board) {
+  line(tile, head, columns, board) {
+    const { series = [] } = head
     const told = series.slice(0, MOST).map((s, i) => {
       const change = moved(columns[`s${i}`], columns[`p${i}`], board)
-      return `${named(s)} ${course(columns.t ?? [], columns[`s${i}`] ?? [], s, board)}${change && `; ${change}`}`
+      const expected = i ? "" : left(head, columns, board)
+      return `${named(s)} ${course(columns.t ?? [], columns[`s${i}`] ?? [], s, board)}${change && `; ${change}`}${expected && `; ${expected}`}`
     })
     const more = series.length - told.length
     return `${lead(tile, board)}: ${told.join(". ")}${more > 0 ? `. And ${more} more series` : ""}`

@@ -59,6 +59,9 @@ export function nearest(times, t) {
   return i + 1 < times.length && times[i + 1] - t < t - times[i] ? i + 1 : i
 }
 
+/** A moment for an address: whole seconds where that is enough. */
+export const moment = (ms) => new Date(ms).toISOString().replace(".000Z", "Z")
+
 /** A span of time in the fewest words: "14:41:30–14:42:00"; with days where it crosses midnight or `dated` asks for them. */
 export function spanText(from, to, zone, dated = false) {
   const style = to - from < 60_000 || from % 60_000 || to % 60_000 ? "second" : "minute"

@@ -8,7 +8,7 @@ import { fit, legend } from "./legend.js"
 import { menu } from "./menus.js"
 import { SHEETS, sheet } from "./sheet.js"
 import { summary } from "./summary.js"
-import { TILES, confidence, ring } from "./tiles.js"
+import { ATTENTION, TILES, confidence, inWords, ring } from "./tiles.js"
 
 const LATE_S = 15 // where a rhythm is not known yet, data older than this is late
 const REDRAWS_PER_BUCKET = 20
@@ -19,6 +19,8 @@ const SOON_S = 5 // nothing younger is called late
 export const isLate = (age, usual, times = 1) => age !== null && age > times * (typeof usual === "number" ? Math.max(SOON_S, 2 * usual) : LATE_S)
 const VEILED = 3 // times as old as what is late
 const HOLD_MS = 20_000 // a resting pointer holds a chart no longer than this
+const ASKED = new Set(["kpi", "line"]) // types whose change can be asked about
+const MOST_ASKED = 3 // metrics of one tile
 const SUMMARY_MS = 10_000 // a sentence that changed each second could not be read to its end
 
 export class TileView {
@@ -31,11 +33,12 @@ export class TileView {
     this.title = h("h2", { id }, spec.title)
     this.body = h("div.body", spec.note ? { "data-note": spec.note } : {})
     this.state = h("div.state", { hidden: true })
+    this.alert = spec.type === "kpi" ? null : h("em.attention", { hidden: true }, icon("warn"), h("span")) // a number says it beside its change
     this.old = h("span.tag.old", { hidden: true }, icon("warn"), h("span"))
     this.tag = h("span.tag.held", { hidden: true }, icon("pause"), h("span"))
     this.element = h(`section.card.tile.t-${spec.type}`, { "aria-labelledby": id, "data-tile": spec.id, "data-state": "loading",
       style: `--w:${spec.width};--h:${spec.height}px` },
-      h("header", {}, this.title, this.sub, this.legend, this.old, this.trust), this.body, this.state, this.tag)
+      h("header", {}, this.title, this.sub, this.alert, this.legend, this.old, this.trust), this.body, this.state, this.tag)
     this.element.append(this.#menu())
     this.element.tile = this
     if (spec.type !== "kpi") this.element.addEventListener("pointermove", () => { this.held = Date.now() })
@@ -69,7 +72,20 @@ export class TileView {
   /** What can be done with any tile: entries of its menu. */
   actions() {
     const table = SHEETS.has(this.spec.type) ? [{ text: this.sheet ? "Show as chart" : "Show as table", act: () => this.toggleSheet() }] : []
-    return [...table, { text: this.large ? "Back to the board" : "Full screen", hint: this.large ? "Esc" : undefined, act: () => this.toggleLarge() }]
+    const why = this.why().map((parts, i, all) => ({ text: all.length > 1 ? `Why did ${parts.title} change?` : "Why did it change?", act: () => this.#asked(parts) }))
+    return [...why, ...table, { text: this.large ? "Back to the board" : "Full screen", hint: this.large ? "Esc" : undefined, act: () => this.toggleLarge() }]
+  }
+
+  /** What can be asked about the changes it shows: parts of explain requests, one for each of its metrics. */
+  why() {
+    const { request } = this.head ?? {}
+    const metrics = ASKED.has(this.spec.type) && this.view.common.why && request?.type === "query" ? this.spec.metrics : []
+    return metrics.slice(0, this.head.series?.[0]?.dim ? 1 : MOST_ASKED).map(({ name, title }) => ({ metric: name, title: title || name, dataset: request.dataset ?? "", filters: request.filters ?? [] }))
+  }
+
+  #asked(parts) {
+    this.large?.()
+    this.view.common.why(parts)
   }
 
   /** The chart, or the table behind it. */
@@ -142,6 +158,7 @@ export class TileView {
     this.state.hidden = ok
     if (this.sheet) this.sheet.element.hidden = !ok
     mark(this.element, "data-attention", ok ? head.attention : null)
+    if (this.alert) this.#alerted(ok ? head.attention : null)
     if (!ok) return this.#explain(head)
     this.failed = null
     this.explained = null
@@ -151,6 +168,13 @@ export class TileView {
     else this.drawer.update(head, this.columns)
     this.#summed()
     if (!this.spec.subtitle) say(this.sub, this.sheet ? "" : subtitle(this.spec.type, head, this.view.hooks.still))
+  }
+
+  /** That it wants to be looked at, in a word. */
+  #alerted(level) {
+    this.alert.hidden = !level
+    mark(this.alert, "data-level", level)
+    say(this.alert.lastChild, ATTENTION[level] ?? "")
   }
 
   /** The sentence that stands for the picture, at the pace of reading. */
@@ -198,9 +222,8 @@ export class TileView {
       this.trust.dataset.c = words
       this.trust.replaceChildren(ring(c), words)
     }
-    const lines = Object.entries(parts ?? {}).map(([name, v]) => `${name}: ${confidence(v)}`)
     mark(this.trust, "aria-label", `Confidence ${words}`)
-    mark(this.trust, "data-tip", [`Confidence ${words}: the least of`, ...lines, typeof n === "number" ? `from ${format.exact(n)} rows` : ""].filter(Boolean).join("\n"))
+    mark(this.trust, "data-tip", [`Confidence ${words}: the least of`, ...inWords(parts), typeof n === "number" ? `from ${format.exact(n)} rows` : ""].filter(Boolean).join("\n"))
   }
 
   /** Its age when old, in place of a confidence that was true then; and what waits while it is held. */

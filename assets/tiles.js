@@ -7,6 +7,9 @@ import { NOTHING, choice, grid, heading } from "./grid.js"
 import { Spark, sparkline } from "./spark.js"
 import { hang } from "./summary.js"
 
+/** What a tile says that wants to be looked at. */
+export const ATTENTION = { warn: "attention", bad: "critical" }
+
 /** Which way a change counts: "good" or "bad" where the metric has a direction and the change is worth a word. */
 export function tone(change, kind, good) {
   const quiet = { relative: 0.02, pp: 0.001, absolute: 0 }[kind] ?? 0
@@ -21,7 +24,8 @@ function kpi(tile, body, board) {
   const change = h("b")
   const versus = h("span")
   const attention = h("em.attention", { hidden: true }, icon("warn"), h("span"))
-  body.append(value, h("div.delta", {}, change, versus, attention))
+  const forecast = h("div.forecast", { hidden: true })
+  body.append(value, h("div.delta", {}, change, versus, attention), forecast)
   const spark = new Spark(tile, body, board)
   return {
     update(head, columns) {
@@ -36,13 +40,29 @@ function kpi(tile, body, board) {
       say(versus, compared ? `vs ${board.previous_label.replace("minutes", "min")}` : "")
       versus.hidden = !(attention.hidden = !head.attention)
       mark(attention, "data-level", head.attention)
-      say(attention.lastChild, { warn: "attention", bad: "critical" }[head.attention] ?? "")
+      say(attention.lastChild, ATTENTION[head.attention] ?? "")
       mark(spark.svg, "data-tone", way === "bad" || head.attention ? "bad" : null)
+      foretell(forecast, head.forecast, board)
       spark.update(head, columns)
     },
     describe: (text) => spark.describe(text),
     destroy: () => spark.destroy(),
   }
+}
+
+/** When a number comes to its limit, in one line. */
+function foretell(line, forecast, board) {
+  line.hidden = !forecast
+  if (!forecast) return
+  say(line, forecast.text)
+  mark(line, "data-near", forecast.at === null ? null : "")
+  const when = (t) => `${format.clock(t, board.tz, "day")} ${format.clock(t, board.tz)}`
+  mark(line, "data-tip", [
+    forecast.at !== null && `At this pace ${when(forecast.at)}`,
+    forecast.earliest !== null && `Earliest ${when(forecast.earliest)}`,
+    forecast.latest !== null && `Latest ${when(forecast.latest)}`,
+    forecast.reason ? `${forecast.reason[0].toUpperCase()}${forecast.reason.slice(1)}` : "The interval holds 95 of 100 times",
+  ].filter(Boolean).join("\n"))
 }
 
 function bars(tile, body, board) {
@@ -203,14 +223,23 @@ function changes(tile, body, board) {
       const now = JSON.stringify(items)
       if (now === shown) return
       shown = now
+      const asking = list.contains(list.getRootNode().activeElement) ? list.getRootNode().activeElement.dataset.metric : null
       list.replaceChildren(...items.map((item) => h("article.change", {},
         h("p", {}, (item.text ?? []).map((part) => part.b || (part.tone && part.tone !== "none")
           ? h("b", { class: part.tone && part.tone !== "none" ? part.tone : null }, part.t) : part.t)),
         item.shares?.length ? shares(item) : null,
         h("div.meta", {}, ring(item.confidence), confidence(item.confidence),
-          item.note ? ` · ${item.note}` : ""))))
+          item.note ? ` · ${item.note}` : "", asks(item, board)))))
+      if (asking) list.querySelector(`[data-metric="${CSS.escape(asking)}"]`)?.focus({ preventScroll: true })
     },
   }
+}
+
+/** The way to the explanation of an item: what the server says to ask, else its metric in this scope. */
+function asks({ kind, why, metric = why?.metric, text = [] }, board) {
+  if (!board.why || !metric || kind === "forecast") return null
+  const about = text.map((part) => part.t).join("").split(/[,.:] /)[0]
+  return h("button.btn.ask-why", { type: "button", "data-metric": metric, "aria-label": `Why: ${about}`, click: () => board.why(why ?? { metric }) }, "Why", h("span", { "aria-hidden": "true" }, "›"))
 }
 
 /** The stacked bar of an explanation; its label says the same in words. */
@@ -223,6 +252,11 @@ function shares(item) {
 
 /** Two decimals, and never 1.00 for what is not certain. */
 export const confidence = (c) => typeof c === "number" ? (c < 1 ? Math.min(c, 0.99) : 1).toFixed(2) : format.DASH
+
+const QUESTIONS = { sample: "are there enough rows?", freshness: "is it new, by its senders' own rhythm?", completeness: "has everything arrived?", model: "do its ranges hold what comes?" }
+
+/** What a confidence is made of: each part with the question that it answers. */
+export const inWords = (parts) => Object.entries(QUESTIONS).map(([name, asks]) => `${name} ${confidence(parts?.[name])}: ${asks}`)
 
 /** How far to trust it, as a ring: full and green, or open and warmer. */
 export function ring(c) {

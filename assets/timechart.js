@@ -6,11 +6,11 @@
 //   read(t, aim)   what is at t: {t, at, until, items, note?, pick?, tip?, where?}, or null where it shows no time at all
 //   brief(found)   its time in fewer words, where there is little room
 //   aim(py)        what a pointer at that height means, for read(); depth(t) how many things up and down walk through
-// An item is {name, text, role, dash, top (px inside the stage, null where it has no place), before: text}.
+// An item is {name, text, role, dash, top (px inside the stage, null where it has no place), before: text, expected: text}.
 
 import { Brush } from "./brush.js"
 import { h, mark } from "./dom.js"
-import { swatch } from "./legend.js"
+import { range, swatch } from "./legend.js"
 import { hang } from "./summary.js"
 import { nearest, spanText } from "./ticks.js"
 
@@ -60,6 +60,7 @@ export class TimeChart {
     if (step) this.#walk(step, event.shiftKey)
     else if (rise) this.#climb(rise)
     else if (event.key === "Enter" && this.brush.chosen) this.brush.zoom()
+    else if (event.key === "w" && this.brush.chosen && this.brush.asks) this.brush.why()
     else if (event.key === "Enter" && this.at) this.clicked()
     else if (event.key === "Escape" && this.brush.chosen) this.brush.cancel()
     else return
@@ -96,7 +97,7 @@ export class TimeChart {
     const found = this.read(this.spot, { rung })
     if (!found) return
     const item = found.items[found.rung ?? 0]
-    this.board.speak([item ? `${item.name} ${item.text}` : "Nothing here", this.span(found), found.note, found.pick && "Enter filters"].filter(Boolean).join(", "))
+    this.board.speak([item ? `${item.name} ${item.text}` : "Nothing here", item?.expected && `expected ${item.expected}`, this.span(found), found.note, found.pick && (found.does ?? "Enter filters")].filter(Boolean).join(", "))
   }
 
   /** A click on the point that is shown, unless it turns out to be the first half of a double click. */
@@ -178,6 +179,7 @@ export class TimeChart {
     const rows = found.items.flatMap((item, i) => [
       h("tr", { class: i === found.rung && found.items.length > 1 ? "on" : null }, h("td", {}, swatch(item)), h("td", {}, item.name), h("td.n", {}, item.text),
         beside && item.before ? h("td.n.then", {}, item.before) : null),
+      item.expected ? h("tr.then", {}, h("td", {}, range()), h("td", {}, "expected"), h("td.n", {}, item.expected)) : null,
       !beside && item.before ? h("tr.then", {}, last.cloneNode(true), h("td", {}, this.board.previous_label), h("td.n", {}, item.before)) : null])
     const head = beside && found.items.some((item) => item.before) ? h("tr.then", {}, h("td.n", { colspan: 4 }, this.board.previous_label)) : null
     return [h("strong", {}, this.span(found)), rows.length ? h("table", {}, head, rows) : null, ...[found.note, found.pick && found.tip].filter(Boolean).map((text) => h("p", {}, text))].filter(Boolean)

@@ -2,8 +2,8 @@
 
 Bokeh draws, assets/kinds.js decides: ranges, ticks and their labels are set there from each snapshot, so
 no figure carries code, guesses a range or sends anything back. Both find models by name: "tile:ID" (data),
-"lone:ID" (points between gaps), "notes:ID" (annotations), "figure:ID", "partial:ID", "zero:ID", "axis:x:ID",
-"axis:y:ID".
+"points:ID" (between gaps, or circled), "band:ID" (what was expected), "gaps:ID" (silences), "notes:ID" (labels),
+"figure:ID", "partial:ID", "zero:ID", "axis:x:ID", "axis:y:ID".
 Colours are roles of theme.py; `Sketch.paint` remembers who wears which, so that a theme changes in place.
 """
 
@@ -33,7 +33,7 @@ from bokeh.models import (
 from bokeh.models import Line as LineGlyph
 
 from analytics.workspace import Tile
-from dashboard.theme import FONT, PALETTES, SERIES
+from dashboard.theme import FONT, PALETTES
 
 M = TypeVar("M", bound=Model)
 MAX_SERIES = 6
@@ -118,11 +118,9 @@ def line(tile: Tile, theme: str) -> Sketch:
     plot, count = sketch.plot, series_count(tile)
     ghosts = 0 if tile.by else count
     columns = [*(f"s{i}" for i in range(count)), *(f"p{i}" for i in range(ghosts))]
-    source = sketch.source("tile", "t", "lo", "hi", *columns)
-
-    band = VArea(x="t", y1="lo", y2="hi", fill_alpha=0.10)
-    sketch.paint(band, fill_color=SERIES[0])
-    plot.add_glyph(source, band)
+    source = sketch.source("tile", "t", *columns)
+    if not tile.by:
+        ranges(sketch)
     partial = sketch.name(
         BoxAnnotation(visible=False, fill_alpha=0, line_alpha=0, hatch_pattern="/", hatch_scale=7, hatch_weight=1.4),
         "partial",
@@ -141,16 +139,27 @@ def line(tile: Tile, theme: str) -> Sketch:
         glyph = LineGlyph(x="t", y=f"s{i}", line_width=width, line_join="round", line_dash=list(DASHES[i]))
         sketch.paint(glyph, line_color=series_role(tile, i))
         plot.add_glyph(source, glyph)
-    lone = sketch.source("lone", "t", "v", "color")
-    plot.add_glyph(lone, Scatter(x="t", y="v", size=6, fill_color="color", line_color=None))
+    points = Scatter(x="t", y="v", size="size", fill_color="fill", line_color="line", line_width=2)
+    plot.add_glyph(sketch.source("points", "t", "v", "size", "fill", "line"), points)
     notes(sketch)
     return sketch
 
 
+def ranges(sketch: Sketch) -> None:
+    """Behind the lines: the band of what was expected of the first series, and gaps in which nobody sent, hatched."""
+    band = VArea(x="t", y1="lo", y2="hi", fill_alpha=0.11)
+    sketch.paint(band, fill_color=series_role(sketch.tile, 0))
+    sketch.plot.add_glyph(sketch.source("band", "t", "lo", "hi"), band)
+    gap = Quad(left="left", right="right", bottom="low", top="high", fill_alpha=0, line_alpha=0, hatch_pattern="\\",
+               hatch_scale=9, hatch_weight=1.4)  # fmt: skip
+    sketch.paint(gap, hatch_color="ghost")
+    sketch.plot.add_glyph(sketch.source("gaps", "left", "right", "low", "high"), gap)
+
+
 def notes(sketch: Sketch) -> None:
-    """Annotations: a dashed line at `t` and a label beside it; colours come as columns, by tone."""
-    source = sketch.source("notes", "t", "y", "text", "color", "align", "offset", "down")
-    sketch.plot.add_glyph(source, VSpan(x="t", line_color="color", line_dash=[3, 3], line_width=1.2))
+    """Labels, and a dashed line through those of a moment; colours come as columns, by tone."""
+    source = sketch.source("notes", "t", "y", "line", "text", "color", "align", "offset", "down")
+    sketch.plot.add_glyph(source, VSpan(x="line", line_color="color", line_dash=[3, 3], line_width=1.2))
     sketch.plot.add_glyph(
         source,
         Text(

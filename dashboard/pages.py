@@ -40,8 +40,8 @@ POLICY = (
 )
 
 MODULES = (
-    "board chooser controls dom feed figures filters format history keymap menus picker range scope status tile tiles "
-    "times tips travel"
+    "ask board chooser controls dom feed figures filters format history keymap menus picker range scope status tile "
+    "tiles times tips travel why why_request"
 ).split()
 SCRIPTS = ("bokeh.min.js", "bokeh-widgets.min.js", "bokeh-tables.min.js", "panel.min.js")
 
@@ -65,6 +65,8 @@ class Page:
 
 
 ANY = "*"
+# the explanation that is open (metric, window, baseline, dimensions, further filters, dataset), and a question to ask
+ALWAYS = ("why", "why_from", "why_to", "why_against", "why_by", "why_where", "why_dataset", "ask")
 PAGES = (
     Page("/overview", "Overview", board="overview"),
     Page("/flows", "Flows", view="flows", arguments=("flow", "search", "sort", "span")),
@@ -169,7 +171,7 @@ def open_page(site: Site, page: Page, doc: Document) -> None:
         dimensions=workspace.dimensions.keys(),
         window=board.window,
         check_window=site.check_window,
-        arguments=page.arguments,
+        arguments=page.arguments + ALWAYS,
     )
     specs = {theme: f"/specs/{site.specs.build(board, workspace, theme).hash}.json" for theme in THEMES}
     component = Board(
@@ -199,7 +201,7 @@ def open_page(site: Site, page: Page, doc: Document) -> None:
         page={
             "board": board.name,
             "view": page.view and site.assets.url(f"views/{page.view}.js"),
-            "arguments": page.arguments,
+            "arguments": page.arguments + ALWAYS,
             "scopes": scopes,
             "home": board.window,
             "scope": scope.state(),

@@ -39,6 +39,17 @@ MEANINGS: dict[str, str] = {
     "Tile.link": "the page that a row leads to, filtered by it",
     "BoardRequest.tiles": "tiles as a workspace declares them, for a board that no file declares",
     "as_of": "count only what had arrived by this time, RFC 3339",
+    "metric": "the metric, by name",
+    "baseline": "what it is compared with: `previous`, `day` and `week` as in `compare`, or a window of its own",
+    "dimensions": "where causes are looked for; without them in all dimensions of the dataset",
+    "Explain.dataset": "the dataset that names are looked up in",
+    "Explain.limit": "how many causes at most",
+    "Forecast.dataset": "the dataset that names are looked up in",
+    "Forecast.grain": "length of a step, such as `1h`; without it one that suits the window",
+    "horizon": "how many steps ahead, 1 to 60",
+    "limit_at": "the value whose reaching is asked for; without it the limit that the metric declares",
+    "text": "the question, in words",
+    "tz": "time zone in which words such as yesterday are meant",
     "board": "the board's name",
     "sub": "your name for the subscription, unique on its socket",
     "request": "the question to answer again and again",
@@ -47,7 +58,7 @@ MEANINGS: dict[str, str] = {
     "analytics": "the answer; its form follows the question",
     "insights": "sentences, each with the numbers it is made of",
     "confidence": "how far to trust the answer, from 0 to 1",
-    "confidence_parts": "what the confidence is made of: sample, freshness, completeness",
+    "confidence_parts": "its parts: sample, freshness, completeness and model, each 0 to 1 or null; see /docs/trust",
     "epoch": "new at each start of the server; a position is always epoch and seq",
     "seq": "counts the messages of one subscription",
     "dropped": "how many answers a slow reader missed before this one",
@@ -135,6 +146,7 @@ MEANINGS: dict[str, str] = {
     "q": "which quantile, from 0 to 1",
     "numerator": "metric above the line of a ratio",
     "denominator": "metric below it",
+    "synonyms": "what people call it when they ask in words",
     "where": "only rows whose dimensions have these values",
     "per": "divides by elapsed time",
     "unit": "unit of the value",
@@ -199,13 +211,16 @@ MEANINGS: dict[str, str] = {
 }
 
 _QUESTION = {"type": "query", "metrics": ["flow_rate"], "window": "now-5m"}
-_PARTS = {"sample": 0.889, "freshness": 1.0, "completeness": 0.984}
+_PARTS = {"sample": 0.889, "freshness": 1.0, "completeness": 0.984, "model": None}
 
 # A message by its `type`.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "flow_analytics": {"type": "flow_analytics", "id": 1, "window": "now-15m"},
     "resource_analytics": {"type": "resource_analytics", "id": 1, "window": "now-5m"},
     "agent_analytics": {"type": "agent_analytics", "id": 1, "window": {"from": "now/d", "tz": "Europe/Berlin"}},
+    "explain": {"type": "explain", "id": 1, "metric": "flows", "window": "now-15m", "dimensions": ["agent", "tool"]},
+    "forecast": {"type": "forecast", "id": 1, "metric": "flows", "window": "now-2h", "grain": "5m", "horizon": 12},
+    "ask": {"type": "ask", "id": 1, "text": "flows by agent since yesterday", "tz": "Europe/Berlin"},
     "query": {
         "type": "query",
         "id": 1,

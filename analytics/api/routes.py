@@ -112,6 +112,7 @@ PARTS = {"store": {"ok": True, "reason": "answered in 2 ms"}}
 SPANS: dict[str, Any] = {"resourceSpans": []}
 POINTS: dict[str, Any] = {"resourceMetrics": []}
 RECORDS: dict[str, Any] = {"resourceLogs": []}
+TOOLS_LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 UPLOAD_ID = Argument("id", "the upload's id", "", "path")
 UPLOAD = Body(shape=UploadShown)
 CONN = Argument("conn", "the connection's name, as the list tells it", "", "path")
@@ -355,6 +356,18 @@ ROUTES: tuple[Route, ...] = (
         arguments=(UPLOAD_ID,),
         gives=(Body(media="text/csv"),),
         refusals=(NotFound,),
+    ),
+    Route(
+        method="POST",
+        path="/mcp",
+        group="Ask",
+        summary="Model Context Protocol",
+        doc="Tools by which language models read what this API answers: streamable HTTP, one JSON-RPC message a "
+        "request, each with its key. Errors of the protocol are JSON-RPC too. See /docs/mcp.",
+        takes=(Body(shape=dict[str, Any], examples={"the tools": TOOLS_LIST}),),
+        gives=(Body(shape=dict[str, Any]),),
+        otherwise={202: "a notification was taken, there is no answer"},
+        refusals=(TooLarge, Overloaded),
     ),
     otlp("traces", SPANS),
     otlp("metrics", POINTS),

@@ -1,28 +1,35 @@
 """What changed against the previous period, and where: the simple, honest insights.
 
-A change is told only when it is larger than the noise of both periods (95 % half-widths). Where the
-metric adds up (counts, sums), each group's share of the change is exact; for ratios and quantiles
-the group that moved most is named, without a share.
+A change is told only when it is larger than the noise of both periods: of lists in which nothing changed,
+about 95 in 100 stay empty, however many metrics they watch. Where it comes from is what the search for causes
+found, see `explain`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import msgspec
 
 from analytics import format as fmt
+from analytics.insights.causes import Cause, Explanation, said, share_text
 from analytics.insights.confidence import Confidence
-from analytics.query import Result, Total
-from analytics.sources import Trust
+from analytics.query import Total
+from analytics.sources import Late, Trust
 from analytics.workspace import Metric
 
-ADDITIVE = ("count", "sum")
-MIN_ROWS = 30  # a quantile or a last reading of fewer rows is not called a change
+NORMAL = NormalDist()
+MIN_ROWS = 30  # a quantile of fewer rows is not called a change
+LEVEL = 0.05  # of chance, for a list as a whole
+RAREST = 0.002  # tail probabilities over-claim: nothing is surer than 499 in 500
 MIN_RELATIVE = 0.05
 MIN_POINTS = 0.005
+TOLD = 4
+NAMED = 2  # causes in one sentence
+NAMED_SHARE = 0.1
 
 
 class Insight(msgspec.Struct, kw_only=True):
@@ -37,6 +44,7 @@ class Insight(msgspec.Struct, kw_only=True):
     weight: float = 0.0
     shares: list[dict[str, Any]] = []
     note: str = ""
+    why: dict[str, Any] | None = None  # the request that explains it
 
     def wire(self) -> dict[str, Any]:
         """As the analytics replies carry it."""
@@ -59,6 +67,7 @@ class Insight(msgspec.Struct, kw_only=True):
             "text": self.parts,
             "shares": self.shares,
             "note": self.note,
+            "why": self.why,
         }
 
 
@@ -78,45 +87,54 @@ def tone_of(metric: Metric, change: float | None) -> str:
     return "good" if (change > 0) == (metric.good == "up") else "bad"
 
 
-def significant(metric: Metric, total: Total) -> bool:
-    """Whether the change is larger than what chance does to two samples of these sizes."""
+def significant(metric: Metric, total: Total, *, among: int = 1) -> bool:
+    """Whether the change is larger than what chance does to two samples of these sizes, when so many metrics are
+    watched at once (C. E. Bonferroni 1936)."""
     change, kind = change_of(metric, total.value, total.previous)
     if change is None or abs(change) < (MIN_POINTS if kind == "pp" else MIN_RELATIVE):
         return False
-    if metric.aggregate == "quantile":
-        return min(total.n, total.n_previous) >= MIN_ROWS and abs(change) >= 2 * MIN_RELATIVE
-    if total.half_width is None or total.half_width_previous is None:
-        return min(total.n, total.n_previous) >= MIN_ROWS
+    if metric.aggregate == "quantile" and min(total.n, total.n_previous) < MIN_ROWS:
+        return False
+    if total.noise is None or total.noise_previous is None:
+        return False
     assert total.value is not None and total.previous is not None
-    return abs(total.value - total.previous) > math.hypot(total.half_width, total.half_width_previous)
+    reach = NORMAL.inv_cdf(1 - LEVEL / 2 / max(among, 1)) / NORMAL.inv_cdf(1 - LEVEL / 2)
+    return abs(total.value - total.previous) > reach * math.hypot(total.noise, total.noise_previous)
+
+
+def moved(metrics: Mapping[str, Metric], totals: Mapping[str, Total], *, most: int = TOLD) -> list[str]:
+    """The metrics with the largest significant changes, biggest first."""
+    found = [name for name, total in totals.items() if significant(metrics[name], total, among=len(totals))]
+    return sorted(found, key=lambda name: -_weight(metrics[name], totals[name]))[:most]
+
+
+def _weight(metric: Metric, total: Total) -> float:
+    """How much a change matters beside others."""
+    change, kind = change_of(metric, total.value, total.previous)
+    bad = tone_of(metric, change) == "bad"
+    return abs(change or 0.0) * (10 if kind == "pp" else 1) * (1.5 if bad else 1)
 
 
 def changes(
     metrics: Mapping[str, Metric],
     totals: Mapping[str, Total],
-    groups: Mapping[str, Result],
+    explained: Mapping[str, Explanation],
     confidences: Mapping[str, Confidence],
-    *,
-    most: int = 4,
 ) -> list[Insight]:
-    """The largest significant changes, biggest first.
-
-    groups: dimension -> a compared result grouped by that one dimension.
-    """
+    """The largest significant changes, biggest first, with their causes as far as they were explained."""
     found = []
-    for name, total in totals.items():
-        metric = metrics[name]
-        if not significant(metric, total):
-            continue
+    for name in moved(metrics, totals):
+        metric, total = metrics[name], totals[name]
         change, kind = change_of(metric, total.value, total.previous)
         assert change is not None
-        cause = _cause(metric, total, groups)
+        causes = explained[name].causes if name in explained else ()
+        named = [cause for cause in causes if cause.share >= NAMED_SHARE][:NAMED]
         tone = tone_of(metric, change)
         found.append(
             Insight(
                 kind="change",
                 metric=name,
-                parts=_sentence(metric, total, change, kind, tone, cause),
+                parts=_sentence(metric, total, change, kind, tone, named),
                 confidence=confidences[name].headline,
                 evidence={
                     "value": total.value,
@@ -124,21 +142,24 @@ def changes(
                     "change": change,
                     "change_kind": kind,
                     "n": total.n,
-                    "cause": cause,
+                    "causes": [
+                        {"where": c.where, "share": c.share, "confidence": round(c.confidence, 4)} for c in causes
+                    ],
                 },
                 tone=tone,
-                weight=abs(change) * (10 if kind == "pp" else 1) * (1.5 if tone == "bad" else 1),
-                shares=[{"label": cause["value"], "share": max(0.0, min(1.0, cause["share"]))}]
-                if cause and cause.get("share") is not None
-                else [],
+                weight=_weight(metric, total),
+                shares=_shares(causes),
                 note=f"from {total.n:,} {_rows(metric, metrics)}",
             )
         )
-    return sorted(found, key=lambda i: -i.weight)[:most]
+    return found
 
 
 def late_sources(trust: Trust, *, most: int = 2) -> list[Insight]:
-    """One insight per source that fell silent: an event of its own, not a zero."""
+    """One insight per source that fell silent, where chance does not do it to one of so many sources: an event of its
+    own, not a zero. Its confidence is that at such a moment none of them is this late with nothing wrong."""
+    watched = trust.reporting + len(trust.late)
+    found = [(late, watched * idle(late)) for late in trust.late]
     return [
         Insight(
             kind="source_late",
@@ -147,13 +168,21 @@ def late_sources(trust: Trust, *, most: int = 2) -> list[Insight]:
                 {"t": f"{late.source or 'A source'} is silent", "b": True, "tone": "bad"},
                 {"t": f" for {fmt.age(late.age_s)}; it usually sends within {fmt.age(late.usual_s)}."},
             ],
-            confidence=1.0 - min(1.0, late.usual_s / late.age_s),
+            confidence=1.0 - max(doubt, RAREST),
             evidence={"source": late.source, "age_s": round(late.age_s, 1), "usual_s": round(late.usual_s, 1)},
             tone="bad",
             note="against 99 % of its own gaps",
         )
-        for late in trust.late[:most]
-    ]
+        for late, doubt in found
+        if doubt <= LEVEL
+    ][:most]
+
+
+def idle(late: Late) -> float:
+    """The share of its time that a source that is well spends at such an age or beyond. 1 gap in 100 reaches the usual
+    age and is as long again by half, which weighs the more the shorter the others are; from there the share falls as
+    that of the heaviest tail that still has a variance."""
+    return min(0.01 * late.usual_s / (2 * late.between_s) * (late.usual_s / late.age_s) ** 2, 1.0)
 
 
 NOUNS = {"flow": "flows", "model": "model calls", "tool": "tool calls", "agent": "agent runs", "resource": "readings"}
@@ -167,69 +196,33 @@ def _rows(metric: Metric, metrics: Mapping[str, Metric]) -> str:
     return NOUNS.get(kind, "events") if isinstance(kind, str) else "events"
 
 
-def _cause(metric: Metric, total: Total, groups: Mapping[str, Result]) -> dict[str, Any] | None:
-    """The one value of one dimension that moved most in the direction of the change."""
-    best: dict[str, Any] | None = None
-    assert total.value is not None and total.previous is not None
-    change = total.value - total.previous
-    for dim, result in groups.items():
-        rows = zip(
-            result.table[dim].to_pylist(),
-            result.table[metric.name].to_pylist(),
-            result.table[f"{metric.name}_previous"].to_pylist(),
-            result.table[f"{metric.name}__n"].to_pylist(),
-            strict=True,
-        )
-        listed = [r for r in rows if r[0] is not None]
-        if len(listed) < 2:
-            continue  # one group explains nothing
-        for label, value, previous, n in listed[: -1 if result.other else None]:
-            score, share = _score(metric, value, previous, n, total, change)
-            if score > (best["score"] if best else 0.0):
-                best = {"dimension": dim, "value": str(label), "share": share, "score": score,
-                        "current": value, "previous": previous, "n": n}  # fmt: skip
-    if best is None or (best["share"] is not None and best["share"] < 0.25):
-        return None
-    return {k: v for k, v in best.items() if k != "score"}
-
-
-def _score(
-    metric: Metric, value: float | None, previous: float | None, n: int | None, total: Total, change: float
-) -> tuple[float, float | None]:
-    if metric.aggregate in ADDITIVE:
-        share = ((value or 0.0) - (previous or 0.0)) / change
-        return share, share
-    if value is None or previous is None or not n or n < MIN_ROWS:
-        return 0.0, None
-    moved = (value - previous) / change  # how much more than the whole it moved, weighted by its size:
-    reach = total.n * min(metric.q or 1.0, 1 - (metric.q or 0.0))  # for a quantile the rows beyond it are enough
-    return moved * min(1.0, n / max(reach, 1)), None
+def _shares(causes: Sequence[Cause]) -> list[dict[str, Any]]:
+    """The causes as lengths of one bar."""
+    left, shares = 1.0, []
+    for cause in causes:
+        if cause.share > 0 and left > 0:
+            shares.append({"label": said(cause.where), "share": min(left, cause.share)})
+            left -= cause.share
+    return shares
 
 
 def _sentence(
-    metric: Metric, total: Total, change: float, kind: str, tone: str, cause: dict[str, Any] | None
+    metric: Metric, total: Total, change: float, kind: str, tone: str, causes: Sequence[Cause]
 ) -> list[dict[str, Any]]:
-    verb = "rose" if change > 0 else "fell"
+    verb, noun = ("rose", "rise") if change > 0 else ("fell", "fall")
     amount = fmt.change(abs(change), kind).lstrip("▲▼ ")
     parts: list[dict[str, Any]] = [
         {"t": f"{metric.title or metric.name} {verb} {amount}", "b": True, "tone": tone},
         {"t": f", {_text(metric, total.previous)} → {_text(metric, total.value)}."},
     ]
-    if cause is None:
-        return parts
-    where = {"t": f"{cause['dimension']} = {cause['value'][:60]}", "b": True}
-    if cause["share"] is not None:
-        share = "all" if cause["share"] >= 0.995 else f"{cause['share']:.0%}"
-        return [
-            *parts,
-            {"t": " "},
-            {"t": share, "b": True},
-            {"t": f" of the {'rise' if change > 0 else 'fall'} is "},
-            where,
-            {"t": "."},
+    for k, cause in enumerate(causes):
+        parts += [
+            {"t": ", " if k else " "},
+            {"t": share_text(cause.share), "b": True},
+            {"t": " from " if k else f" of the {noun} comes from "},
+            {"t": said(cause.where), "b": True},
         ]
-    moved = f" ({_text(metric, cause['previous'])} → {_text(metric, cause['current'])})."
-    return [*parts, {"t": " It moved most for "}, where, {"t": moved}]
+    return [*parts, {"t": "."}] if causes else parts
 
 
 def _text(metric: Metric, value: float | None) -> str:

@@ -50,6 +50,10 @@ class DuckDB:
         """A small table from bound lists of equal length, as (list, column name)."""
         return "(SELECT " + ", ".join(f"unnest({values}) AS {name}" for values, name in columns) + ")"
 
+    def scattered(self, names: Sequence[str], many: int) -> str:
+        """A whole number below `many` that rows have by chance, the same each time."""
+        return f"hash({', '.join(names)}) % {int(many)}"
+
     def quantiles(self, value: str, qs: Sequence[float], where: str, index: int) -> str:
         """Exact, interpolated. All q of one column are one aggregate; `index` counts from 1."""
         listed = ", ".join(repr(float(q)) for q in qs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import pairwise
-from math import sqrt
 from typing import Any
 
 import msgspec
@@ -15,16 +14,14 @@ import pyarrow.compute as pc
 from analytics import window as windows
 from analytics.errors import TooLarge
 from analytics.events import UTC_US
-from analytics.query import Period, Result, Total
-from analytics.store.plan import Measure, Plan
+from analytics.query import Result, Total
+from analytics.store.plan import Plan
 from analytics.store.sql import MAX_CELLS, MAX_GROUPS
 from analytics.store.terms import low
+from analytics.store.totals import COUNTS, Floats, aliases, covered, totals, value_of
 
-Z = 1.959964  # two-sided 95 %
-COUNTS = ("count", "distinct")
 OTHER = "other"
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -56,13 +53,13 @@ def assemble(plan: Plan, raw: pa.Table, engine_ms: float) -> Result:
         partial_last=bool(plan.edges) and plan.edges[-1] > end,
         engine_ms=engine_ms,
     )
-    if plan.query.select:
+    if plan.query.select or plan.query.cells:
         return result
     if plan.query.values:
         result.table = _lows(raw, plan.groups[0].log)
         return result
-    detail, totals = _split(plan, raw)
-    result.totals = _totals(plan, totals)
+    detail, whole = _split(plan, raw)
+    result.totals = totals(plan, whole, detail)
     if plan.grain or plan.groups:
         result.table, result.other = _table(plan, detail)
     else:
@@ -78,82 +75,6 @@ def _split(plan: Plan, raw: pa.Table) -> tuple[pa.Table, pa.Table]:
         return raw.slice(0, 0), raw
     is_total = pc.equal(raw["t"], 1)
     return raw.filter(pc.invert(is_total)), raw.filter(is_total)
-
-
-def _totals(plan: Plan, rows: pa.Table) -> dict[str, Total]:
-    periods = rows["p"].to_pylist() if plan.previous else [0] * rows.num_rows
-    by_period = dict(zip(periods, rows.to_pylist(), strict=True))
-    seconds = [_covered(plan.period.start, plan.period.end, plan.period, plan.now)]
-    if plan.previous:
-        seconds.append(plan.previous.seconds)
-    totals = {}
-    for measure in plan.measures:
-        value, n, half_width = _total(measure, by_period.get(0, {}), seconds[0])
-        total = Total(value, n, half_width)
-        if plan.previous:
-            value, n, half_width = _total(measure, by_period.get(1, {}), seconds[1])
-            total = msgspec.structs.replace(total, previous=value, n_previous=n, half_width_previous=half_width)
-        totals[measure.name] = total
-    return totals
-
-
-def _total(measure: Measure, row: dict[str, Any], seconds: float) -> tuple[float | None, int, float | None]:
-    """One value, its n and its half-width, from the one row of a period (empty when nothing matched)."""
-    columns = {k: np.array([np.nan if v is None else float(v)]) for k, v in row.items() if k.startswith("a")}
-    absent = np.array([np.nan])
-    known = {alias: columns.get(alias, absent) for alias in _aliases(measure)}
-    value = float(_value(measure, known, np.array([seconds]))[0])
-    n = int(np.nan_to_num(known[measure.n][0]))
-    scale = measure.per_s / seconds if measure.per_s and seconds else 1.0
-    if np.isnan(value):
-        return None, n, None
-    half_width = _half_width(measure, known, value, n, scale)
-    whole = measure.aggregate in COUNTS and not measure.per_s
-    return (int(value) if whole else value), n, half_width
-
-
-def _half_width(measure: Measure, known: dict[str, Floats], value: float, n: int, scale: float) -> float | None:
-    """The 95 % sampling half-width, in the unit of the value; None where it has no meaning.
-
-    count     Poisson: z sqrt(n); at n = 0 as for 1, for seeing nothing proves little
-    sum       compound Poisson: z sqrt(sum x^2) (the variance of a sum of a Poisson number of x)
-    avg       normal: z s / sqrt(n), s with Bessel's correction; None below n = 2
-    ratio     Wilson's score interval (E. B. Wilson 1927, JASA 22) of a count among a count
-    quantile  z sqrt(q (1 - q) / n): the binomial spread of the share of rows below it
-    """
-    if measure.aggregate == "count":
-        return Z * sqrt(max(n, 1)) * scale
-    if measure.aggregate == "quantile" and n:
-        return Z * sqrt(measure.q * (1 - measure.q) / n)
-    if measure.aggregate in ("sum", "avg"):
-        squares = float(known[measure.squares][0])
-        if measure.aggregate == "sum":
-            return Z * sqrt(squares) * scale
-        return Z * sqrt(max(squares - n * value * value, 0.0) / (n - 1) / n) if n > 1 else None
-    if measure.parts and all(part.aggregate == "count" for part in measure.parts) and 0 <= value <= 1 and n:
-        return Z * sqrt(value * (1 - value) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
-    return None
-
-
-def _value(measure: Measure, known: dict[str, Floats], seconds: Floats) -> Floats:
-    """A metric's values from its aggregates; nan where there is no answer. Arrays broadcast."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if measure.parts:
-            numerator, denominator = (_value(part, known, seconds) for part in measure.parts)
-            return np.where(denominator == 0, np.nan, numerator / denominator)
-        value = known[measure.value]
-        if measure.aggregate in COUNTS:  # nothing counted is 0, but what has not happened yet is unknown
-            value = np.where(np.isnan(value), np.where(seconds > 0, 0.0, np.nan), value)
-        if measure.aggregate == "avg":
-            value = value / known[measure.n]
-        if measure.per_s:
-            value = np.where(seconds > 0, value * measure.per_s / seconds, np.nan)
-        return value
-
-
-def _aliases(measure: Measure) -> set[str]:
-    inner = set().union(*(_aliases(part) for part in measure.parts)) if measure.parts else set()
-    return inner | {alias for alias in (measure.value, measure.n, measure.squares) if alias}
 
 
 def _one_row(plan: Plan, totals: dict[str, Total]) -> pa.Table:
@@ -186,11 +107,11 @@ def _table(plan: Plan, rows: pa.Table) -> tuple[pa.Table, bool]:
     shape = (2 if plan.previous else 1, buckets, groups.count)
     place = (period[inside], bucket[inside], groups.of_row[inside])
     known = {}
-    for alias in set().union(*(_aliases(m) for m in plan.measures)):
+    for alias in set().union(*(aliases(m) for m in plan.measures)):
         known[alias] = np.full(shape, np.nan)
         known[alias][place] = _floats(rows, alias)[inside]
     seconds = _seconds(plan, buckets)[:, :, np.newaxis]
-    values = {m.name: np.broadcast_to(_value(m, known, seconds), shape) for m in plan.measures}
+    values = {m.name: np.broadcast_to(value_of(m, known, seconds), shape) for m in plan.measures}
     order = _order(values[plan.measures[0].name][0], groups)
 
     columns: dict[str, Any] = {}
@@ -252,18 +173,14 @@ def _order(leading: Floats, groups: Groups) -> Ints:
 def _seconds(plan: Plan, buckets: int) -> Floats:
     """Covered seconds per period and bucket: cut by the window, and by now."""
     if not plan.edges:
-        current = [_covered(plan.period.start, plan.period.end, plan.period, plan.now)]
+        current = [covered(plan.period.start, plan.period.end, plan.period, plan.now)]
         return np.array([current, [plan.previous.seconds]] if plan.previous else [current])
-    spans = [[_covered(a, b, plan.period, plan.now) for a, b in pairwise(plan.edges)]]
+    spans = [[covered(a, b, plan.period, plan.now) for a, b in pairwise(plan.edges)]]
     if plan.previous:
         edges = plan.previous_edges[: buckets + 1]
-        before = [_covered(a, b, plan.previous, plan.now) for a, b in pairwise(edges)]
+        before = [covered(a, b, plan.previous, plan.now) for a, b in pairwise(edges)]
         spans.append(before + [0.0] * (buckets - len(before)))
     return np.array(spans)
-
-
-def _covered(start: datetime, end: datetime, period: Period, now: datetime) -> float:
-    return max((min(end, period.end, now) - max(start, period.start)).total_seconds(), 0.0)
 
 
 def _shown(log: int, value: Any) -> Any:

@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 from math import gcd
+from types import MappingProxyType
 
 import msgspec
 
 from analytics import window as windows
 from analytics.errors import ValidationError
 from analytics.query import ROWS, Period, Query
-from analytics.store import listing
+from analytics.store import cells, listing
 from analytics.store.dialect import DuckDB
-from analytics.store.plan import Measure, Plan
+from analytics.store.intervals import beside
+from analytics.store.plan import Measure, Plan, previous
 from analytics.store.statement import Aggregate, Statement
 from analytics.store.terms import Term, Terms, naive
 from analytics.workspace import PER_SECONDS, Metric, Workspace
@@ -29,6 +31,8 @@ MAX_GROUPS = 10_000
 MAX_CELLS = 200_000  # groups times buckets
 MAX_METRICS = 64
 MAX_SELECTED = 10_000
+# what the intervals of an aggregate need beside its value
+MOMENTS = MappingProxyType({"sum": ("squares", "largest"), "avg": ("squares", "largest"), "last": ("sum", "squares")})
 
 
 def compile(query: Query, workspace: Workspace, now: datetime, dialect: DuckDB | None = None) -> Plan:
@@ -41,6 +45,8 @@ def compile(query: Query, workspace: Workspace, now: datetime, dialect: DuckDB |
         return listing.select(query, terms, period, now)
     if query.values:
         return listing.values(query, terms, period, now)
+    if query.cells:
+        return cells.plan(query, query.cells, terms, period, now)
     return _Compiler(query, terms, period, now).plan()
 
 
@@ -56,7 +62,9 @@ def _check(query: Query) -> None:
     most = MAX_GROUPS if query.metrics else MAX_SELECTED
     if query.limit is not None and not 1 <= query.limit <= most:
         raise ValidationError(f"limit: expected 1 to {most:,}, got {query.limit}")
-    if not query.metrics and (query.group_by or query.grain or query.compare):
+    if query.baseline and (query.compare or query.grain):
+        raise ValidationError("baseline: expected neither compare nor grain with it")
+    if not query.metrics and (query.group_by or query.grain or query.compare or query.baseline or query.cells):
         raise ValidationError(f"{given[0]} lists what is there: expected no grain, group_by or compare with it")
 
 
@@ -82,8 +90,7 @@ class _Compiler:
         self.conditions: dict[str, str] = {}  # a metric's where -> its flag, "" where all rows count
         self.groups = [self._group(name) for name in query.group_by]
         self.measures = [self._measure(self._metric(name)) for name in query.metrics]
-        elapsed = Period(period.start, min(period.end, now)) if now > period.start else period
-        self.previous = windows.compared(elapsed, query.window, query.compare) if query.compare else None
+        self.previous = previous(query, period, now)
         self.grain = windows.auto_grain(period) if query.grain == "auto" else query.grain
         self.edges: list[datetime] = []
         self.previous_edges: list[datetime] = []
@@ -139,16 +146,19 @@ class _Compiler:
         if metric.aggregate == "count":
             n = self._aggregate("count", "", flag)
             return Measure(name=metric.name, aggregate="count", value=n, n=n, per_s=per_s)
-        value = self._measured(metric)
-        return Measure(
+        value, aggregate, q = self._measured(metric), metric.aggregate, metric.q or 0.0
+        moments = MOMENTS.get(aggregate, ())
+        sides = (q - beside(q), q + beside(q)) if aggregate == "quantile" else ()
+        measure = Measure(
             name=metric.name,
-            aggregate=metric.aggregate,
-            value=self._aggregate("sum" if metric.aggregate == "avg" else metric.aggregate, value, flag, metric.q or 0),
+            aggregate=aggregate,
+            value=self._aggregate("sum" if aggregate == "avg" else aggregate, value, flag, q),
             n=self._aggregate("count", value, flag),
-            squares=self._aggregate("squares", value, flag) if metric.aggregate in ("sum", "avg") else "",
+            beside=tuple(self._aggregate("quantile", value, flag, side) for side in sides),
             per_s=per_s,
-            q=metric.q or 0.0,
+            q=q,
         )
+        return msgspec.structs.replace(measure, **{moment: self._aggregate(moment, value, flag) for moment in moments})
 
     def _flag(self, metric: Metric) -> str:
         if metric.dataset != self.terms.dataset:
@@ -162,13 +172,10 @@ class _Compiler:
         """The name in the scan of the column that a metric runs over."""
         if metric.aggregate == "distinct":
             return self._carry(self.terms.dimension(metric.column or "").sql)
-        parts = [self.terms.number(name) for name in metric.columns or (metric.column or "",)]
+        measured = self.terms.measured(metric)
         if metric.aggregate == "last":
             self._carry(self.dialect.name("time"))
-        if len(parts) == 1:
-            return self._carry(parts[0])
-        some = " OR ".join(f"{part} IS NOT NULL" for part in parts)
-        return self._carry(f"CASE WHEN {some} THEN {' + '.join(f'coalesce({part}, 0)' for part in parts)} END")
+        return self._carry(measured)
 
     def _carry(self, sql: str) -> str:
         return self.scan.setdefault(sql, f"c{len(self.scan)}")

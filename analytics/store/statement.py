@@ -145,6 +145,8 @@ class Statement:
                 return f"CAST(coalesce(sum({counted}){where}, 0) AS BIGINT)"
             case "squares":
                 return f"sum({self._part(f'sum({value} * {value})')}){where}"
+            case "largest":
+                return f"max({self._part(f'max(abs({value}))')}){where}"
             case "last":
                 newest = self._part(f"max({self.time}) FILTER (WHERE {value} IS NOT NULL)")
                 return self.dialect.last(self._part(self.dialect.last(value, self.time, "")), newest, where)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from analytics.errors import NotFound, ValidationError, unknown
 from analytics.query import Filter, Period, Scalar
 from analytics.store.dialect import DuckDB
-from analytics.workspace import Dataset, Dimension, Workspace, names_in, schema
+from analytics.workspace import Dataset, Dimension, Metric, Workspace, names_in, schema
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 INT64 = 1 << 63
@@ -78,6 +78,14 @@ class Terms:
         if term.kind != "number":
             raise ValidationError(f"expected a column of numbers, got {name!r} ({term.kind})")
         return f"CAST({term.sql} AS DOUBLE)"
+
+    def measured(self, metric: Metric) -> str:
+        """The number of a row that a metric runs over; of several columns their sum, where any is there."""
+        parts = [self.number(name) for name in metric.columns or (metric.column or "",)]
+        if len(parts) == 1:
+            return parts[0]
+        some = " OR ".join(f"{part} IS NOT NULL" for part in parts)
+        return f"CASE WHEN {some} THEN {' + '.join(f'coalesce({part}, 0)' for part in parts)} END"
 
     def within(self, period: Period) -> str:
         """The rows of a half-open period."""

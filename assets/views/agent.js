@@ -5,6 +5,7 @@ import { chooser } from "../chooser.js"
 import { arrange, h, icon, say } from "../dom.js"
 import * as format from "../format.js"
 import { popover } from "../menus.js"
+import { askWhy } from "../why_request.js"
 import { SpecSource, present, shared } from "./inline.js"
 
 const SHOWN = 200
@@ -58,7 +59,7 @@ export async function mount(main, { scope, feed, bar, bokeh, restarted }) {
       const spec = await specs.get({ board: "agent" })
       if (drawn !== mine) return
       arrange(place, [mine.holder])
-      mine.board = board(mine.holder, spec, mine.wire, { scope, bokeh, status: bar.status, data: (fields) => { bar.data(fields); restarted?.() } })
+      mine.board = board(mine.holder, spec, mine.wire, { scope, bokeh, why: askWhy, status: bar.status, data: (fields) => { bar.data(fields); restarted?.() } })
     } catch (error) {
       if (drawn === mine) drawn = null
       fault.hidden = false

@@ -3,6 +3,7 @@
 
 import { mount } from "../board.js"
 import { h } from "../dom.js"
+import { askWhy } from "../why_request.js"
 
 const KEPT = 40 // specs remembered in this page
 const PATIENCE_MS = 1500 // a chart that is not drawn by then is shown as it is
@@ -101,6 +102,7 @@ export class Stage {
       part.board = mount(holder, spec, wire, {
         scope: this.scope, bokeh: this.bokeh,
         request: (scope) => scope.request(name, { tiles }),
+        why: askWhy,
         data: (fields) => { first(); if (this.#mine(part)) this.hooks.data?.(fields) },
         status: (status) => { if (status.name === "refused" || status.name === "closed") first(); if (this.#mine(part)) this.hooks.status?.(status) },
       })

@@ -1,4 +1,6 @@
-"""Run the benchmarks one after another: `python -m tests.bench [NAME ...]`. Each is a module with a `main()`."""
+"""Run the benchmarks one after another: `python -m tests.bench [NAME ...]`. Each is a module with a `main()`.
+
+Those of insight run only when named, for they take long and have a command of their own, `make bench-insight`."""
 
 from __future__ import annotations
 
@@ -10,11 +12,11 @@ from pathlib import Path
 
 
 def run(names: list[str]) -> None:
-    """Run those named, or all."""
+    """Run those named, or all but those of insight."""
     found = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
     if strange := [name for name in names if name not in found]:
         sys.exit(f"no benchmark {strange[0]!r}; there are {', '.join(found) or 'none yet'}")
-    for name in names or found:
+    for name in names or [name for name in found if not name.startswith("insight")]:
         main = getattr(importlib.import_module(f"tests.bench.{name}"), "main", None)
         if main is None:
             continue  # a module that the others share

@@ -1,7 +1,8 @@
 """A board to look at without an engine: real pages, a scripted feed. `python -m tests.browser.harness [--port N]`
 
 The feed speaks analytics.v1 and invents a fleet whose planner gets slow ten minutes before now. POST /mock/MODE
-changes its mood: live, silent (open but mute), down (refuses), empty, error, late, restart (new epoch), hostile.
+changes its mood: live, silent (open but mute), mute (answers no question of why or in words), down (refuses), empty,
+error, late, restart (new epoch), hostile.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from dashboard.assets import Assets
 from dashboard.login import Auth
 from dashboard.pages import Site
 from tests.browser.answers import ANSWERS
+from tests.browser.reasons import REASONED, answered
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "<img src=x onerror=alert(1)>"
@@ -152,6 +154,13 @@ class Fleet:
         trust = 0.82 if "spend" in tile.id else 0.96
         head |= {"confidence": trust, "parts": {"sample": 0.98, "freshness": 0.99, "completeness": trust}}
         made = getattr(self, tile.type)(tile, now, span, grain)
+        if tile.metrics:
+            head["request"] = {
+                "type": "query",
+                "metrics": tile.metrics,
+                "dataset": "events",
+                "filters": request["filters"],
+            }
         if request.get("compare") == "off":
             for name in list(made["columns"]):
                 if name.startswith("p") and name[1:].isdigit():
@@ -194,19 +203,26 @@ class Fleet:
                 columns[f"s{i}"][20] = None
         metrics = [self.workspace.metrics[m] for m in tile.metrics]
         title = EVIL if self.mode == "hostile" else None
-        note = {
-            "t": int(now - 1000) * 1000,
-            "text": EVIL if self.mode == "hostile" else "level shift +84%",
-            "tone": "bad",
-        }
+        slow = tile.id == "duration" and span >= 3600
+        ranged = [(base * 0.74, base * 1.2) for base in (2450 + 260 * math.sin(t / 420) for t in times)]
+        columns["lo"] = [low if slow else None for low, _ in ranged]
+        columns["hi"] = [high if slow else None for _, high in ranged]
+        since = int((now - 880) // grain * grain) * 1000
+        mark = {
+            "t": since, "until": None, "value": 3900.0, "low": 1900.0, "high": 3200.0, "kind": "shift_up",
+            "text": EVIL if self.mode == "hostile" else "level shift +84%", "tone": "bad", "confidence": 0.99,
+        }  # fmt: skip
+        band = {"state": "ok" if slow else "learning", "has": 0 if slow else 34, "needs": 0 if slow else 60}
         return {
             "head": {
+                "band": band | {"level": 0.95, "coverage": 0.953 if slow else None, "reason": None},
+                "marks": [mark] if slow else [],
                 "series": [{"name": m.name, "title": title or m.title, "unit": m.unit, "per": m.per} for m in metrics],
                 "partial": times[-1] * 1000,
                 "start": times[0] * 1000,
                 "end": int(now * 1000),
                 "grain_ms": grain * 1000,
-                "annotations": [note] if tile.id == "duration" and span >= 3600 else [],
+                "annotations": [],
             },
             "columns": columns,
         }
@@ -386,6 +402,8 @@ class Feed(WebSocketHandler):
             self.say({"type": "pong", "at": int(time.time() * 1000)})
         elif message["type"] in ANSWERS:
             self.say({"type": "analytics_update", "id": message["id"], "analytics": ANSWERS[message["type"]](message)})
+        elif message["type"] in REASONED and self.fleet.mode != "mute":
+            self.say({"id": message["id"]} | answered(message, self.fleet.mode))
         elif message["type"] == "unsubscribe":
             self.standing = None
         elif message["type"] == "subscribe":
@@ -477,15 +495,15 @@ class Session(RequestHandler):
         self.set_status(204 if self.auth.principal(self.request) else 401)
 
 
-class Dimensions(RequestHandler):
-    """GET /api/dimensions."""
+class Catalogue(RequestHandler):
+    """GET /api/dimensions, /api/metrics, /api/datasets."""
 
     def initialize(self, fleet: Fleet) -> None:
         self.fleet = fleet
 
-    def get(self) -> None:
+    def get(self, what: str) -> None:
         self.set_header("Content-Type", "application/json")
-        self.write(msgspec.json.encode([*self.fleet.workspace.dimensions.values()]))
+        self.write(msgspec.json.encode([*getattr(self.fleet.workspace, what).values()]))
 
 
 def serve(port: int = 0, tick_s: float = 1.0) -> tuple[Any, Fleet, str, Callable[[], None]]:
@@ -508,7 +526,7 @@ def serve(port: int = 0, tick_s: float = 1.0) -> tuple[Any, Fleet, str, Callable
             *site.routes(),
             *login.routes(auth, assets),
             (r"/api/session", Session, {"auth": auth}),
-            (r"/api/dimensions", Dimensions, {"fleet": fleet}),
+            (r"/api/(dimensions|metrics|datasets)", Catalogue, {"fleet": fleet}),
             (r"/api/analytics/ws", Feed, {"fleet": fleet, "auth": auth}),
             (r"/mock/(\w+)", Mood, {"fleet": fleet}),
         ],

@@ -19,7 +19,7 @@ IMAGES = ROOT / "assets/docs/images"
 SETTLED = """() => document.querySelector("main").dataset.state === "live"
   && document.querySelectorAll(".tile").length > 0
   && !document.querySelector(".tile[data-state=loading]")
-  && document.querySelectorAll(".figure").length === document.querySelectorAll(".figure > :not(.cross)").length"""
+  && document.querySelectorAll(".figure").length === document.querySelectorAll(".figure[data-drawn]").length"""
 READINGS = 40  # of this machine's CPU, before a picture of its resources has a line to show
 READ = """async (least) => {
   const filters = [{ dim: "name", values: ["system.cpu.utilization"] }]
@@ -30,19 +30,26 @@ READ = """async (least) => {
 
 
 class Shot(NamedTuple):
-    """One picture: its name, the page, the colours, the window's size, whether somebody is signed in."""
+    """One picture: its name, the page, the colours, the window's size, whether somebody is signed in, what must be
+    there before it is taken, and the one part of the page that it shows."""
 
     name: str
     path: str
     theme: str
     size: tuple[int, int] = (1440, 1000)
     signed_in: bool = True
+    ready: str = ""
+    part: str = ""
 
 
 SHOTS = (
     Shot("overview-light", "/overview", "light"),
     Shot("overview-dark", "/overview", "dark"),
     Shot("overview-narrow", "/overview", "light", (400, 900)),
+    Shot("why-light", "/overview?why=duration_p95", "light", ready=".why .causes, .why .why-even"),
+    Shot("why-dark", "/overview?why=duration_p95", "dark", ready=".why .causes, .why .why-even"),
+    Shot("ask", "/overview?ask=p95+duration+by+agent+since+yesterday", "light", (1440, 640), ready=".ask-answer"),
+    Shot("expected", "/overview", "light", part="[data-tile=duration]"),
     Shot("login", "/login", "light", (900, 640), signed_in=False),
     Shot("resources-dark", "/resources?window=now-2m", "dark"),
 )
@@ -126,8 +133,10 @@ def taken(browser: Browser, server: Running, shot: Shot, visitor: BrowserContext
         if shot.path.startswith("/resources"):
             wait_until(lambda: page.evaluate(READ, READINGS), 300, "readings of this machine")
         page.wait_for_function(SETTLED, timeout=60_000)
+    if shot.ready:
+        page.wait_for_selector(shot.ready)
     page.evaluate("document.fonts.ready.then(() => new Promise((done) => requestIdleCallback(done)))")
-    picture = page.screenshot()
+    picture = page.locator(shot.part).screenshot() if shot.part else page.screenshot()
     context.close()
     return picture
 

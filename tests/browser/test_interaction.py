@@ -180,7 +180,9 @@ def test_keys_select_a_span_and_enter_zooms(board: Page) -> None:
 def test_a_chart_is_walked_point_by_point_and_read_aloud(board: Page) -> None:
     board.locator(FIGURE).focus()
     board.keyboard.press("End")
-    expect(spoken(board)).to_have_text(re.compile(r"^p95 duration [\d,.]+ ms, \d\d:\d\d.*not over yet$"))
+    expect(spoken(board)).to_have_text(
+        re.compile(r"^p95 duration [\d,.]+ ms, expected [\d.]+ to [\d.]+ s, \d\d:\d\d.*not over yet$")
+    )
     board.keyboard.press("ArrowLeft")
     before = spoken(board).inner_text()
     board.keyboard.press("ArrowDown")
@@ -341,7 +343,7 @@ def test_the_menu_ends_with_the_ways_out(board: Page) -> None:
 def test_a_point_between_two_gaps_is_seen(board: Page) -> None:
     odd.show(board, [odd.line("gaps", [5.0, None, 7.0, None, 9.0, 9.5, None, 4.0])])
     board.wait_for_selector("[data-tile=gaps] .figure[data-drawn]")
-    assert board.evaluate(drawer("gaps", "find('lone').data.v")) == [5, 7, 4]
+    assert board.evaluate(drawer("gaps", "find('points').data.v")) == [5, 7, 4]
     odd.show(board, [odd.kpi("lone", 3.0, [None, 3.0, None], "calls")])
     expect(board.locator("[data-tile=lone] .spark-dots")).to_have_attribute("d", re.compile("^M80.0,20.0h0$"))
 

@@ -33,14 +33,15 @@ async def changed(served: Served) -> Served:
 
 async def test_the_largest_changes_are_told_with_their_share(changed: Served) -> None:
     answer = await changed.ask(type="board", board="overview")
-    told = [i["text"] for i in answer["insights"]]
-    spend = next(i for i in answer["insights"] if i["metric"] == "spend")
-    assert spend["evidence"]["cause"]["dimension"] == "model"
-    assert spend["evidence"]["cause"]["value"] == "large"
+    told = [i["text"] for i in answer["insights"] if i["kind"] == "change"]
+    spend = next(i for i in answer["insights"] if i["metric"] == "spend" and i["evidence"].get("causes"))
+    (cause,) = spend["evidence"]["causes"]
+    assert cause["where"] == {"model": "large"}
     # 10 -> 60 calls at 0.10 is +5.00, 90 -> 40 at 0.01 is -0.50: the large model is 5.00 of a change of 4.50
-    assert spend["evidence"]["cause"]["share"] == pytest.approx(5.0 / 4.5, rel=0.01)
-    slower = next(i for i in answer["insights"] if i["metric"] == "duration_p95")
-    assert slower["evidence"]["cause"]["value"] == "web_search"
+    assert cause["share"] == pytest.approx(5.0 / 4.5, rel=0.01)
+    assert spend["text"].endswith("all of the rise comes from model = large.")
+    slower = next(i for i in answer["insights"] if i["metric"] == "duration_p95" and i["evidence"].get("causes"))
+    assert slower["evidence"]["causes"][0]["where"] == {"tool": "web_search"}
     assert slower["text"].startswith("p95 duration rose 400%")
     assert all("Flows" not in text for text in told)  # as many flows as before is no news
 

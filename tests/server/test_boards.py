@@ -203,9 +203,9 @@ class Counted:
     def __init__(self, store: Any) -> None:
         self.store, self.times = store, 0
 
-    async def query(self, query: Query, *, now: datetime) -> Any:
+    async def query(self, query: Query, *, now: datetime, **more: Any) -> Any:
         self.times += 1
-        return await self.store.query(query, now=now)
+        return await self.store.query(query, now=now, **more)
 
 
 async def test_a_board_of_the_past_is_computed_once(served: Served) -> None:

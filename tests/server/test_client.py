@@ -70,7 +70,7 @@ async def test_the_three_original_questions_and_a_board(served: Served, client: 
     flows = await client.flow_analytics()
     assert flows.analytics is not None
     assert flows.analytics["flows"]["value"] == 2
-    assert set(flows.confidence_parts) == {"sample", "freshness", "completeness"}
+    assert set(flows.confidence_parts) == {"sample", "freshness", "completeness", "model"}
     assert flows.timestamp.utcoffset() is not None
     one = await client.flow_analytics("f1", domain="professional")
     assert one.analytics is not None

@@ -73,7 +73,7 @@ async def test_each_request_gets_an_answer_of_the_documented_structure(served: S
     assert isinstance(answer["analytics"], dict)
     assert isinstance(answer["insights"], list)
     assert 0 <= answer["confidence"] <= 1
-    assert set(answer["confidence_parts"]) == {"sample", "freshness", "completeness"}
+    assert set(answer["confidence_parts"]) == {"sample", "freshness", "completeness", "model"}
     assert answer["timestamp"].endswith("Z")
     for metric in answer["analytics"].values():
         assert {"value", "unit", "previous", "change", "series"} <= set(metric)

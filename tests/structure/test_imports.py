@@ -17,10 +17,10 @@ LAYERS = (
     {"workspace", "workspace_fields", "workspace_checks", "workspace_names", "workspace_reader", "workspace_live"}
     | {"store", "declare", "declare_choices", "inline", "pins"}
     | {"rights", "key_text", "keys_db", "keys", "screens", "damping", "logs"}
-    | {"keys_cli", "terminal"},
+    | {"keys_cli", "access", "terminal"},
     {"ingest", "load", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "frames", "hub"}
-    | {"critical", "flows", "flow_tree"},
-    {"service", "telemetry", "exports", "tables", "local", "load_cli"},
+    | {"critical", "flows", "flow_tree", "expecting", "explaining", "forecasting", "language"},
+    {"service", "reads", "telemetry", "exports", "tables", "local", "load_cli", "ask_cli", "answer_text"},
     {"api"},
 )
 # Programs of their own that meet a server only through its public API.

@@ -48,14 +48,14 @@ def test_every_painted_property_is_found_again_by_name(kind: str) -> None:
 
 def test_a_line_has_a_place_for_each_series_and_its_previous_period() -> None:
     source = next(m for m in sketch("line").plot.references() if m.name == "tile:one")
-    assert source.column_names == ["t", "lo", "hi", "s0", "s1", "p0", "p1"]
+    assert source.column_names == ["t", "s0", "s1", "p0", "p1"]
 
 
 def test_a_line_by_a_dimension_has_a_place_for_six_groups_and_dashes_from_the_fourth_on() -> None:
     tile = Tile(id="one", type="line", metrics=("a",), by=("agent",))
     models = CHARTS["line"](tile, "light").plot.references()
     source = next(m for m in models if m.name == "tile:one")
-    assert source.column_names == ["t", "lo", "hi", "s0", "s1", "s2", "s3", "s4", "s5"]
+    assert source.column_names == ["t", "s0", "s1", "s2", "s3", "s4", "s5"]
     drawn = {m.y: tuple(m.line_dash) for m in models if isinstance(m, Line)}
     assert [drawn[f"s{i}"] for i in range(6)] == list(DASHES)
     assert len(models) < 80

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from analytics.errors import NotFound, TooLarge, ValidationError
 from analytics.query import Filter, Mark, Query, Result, Window
+from analytics.store import intervals
 from analytics.store.dialect import DuckDB
 from analytics.store.duckdb import DuckDBStore
 from analytics.store.sql import compile
@@ -291,12 +292,12 @@ async def test_intervals(store: DuckDBStore) -> None:
     assert half.pop("reading") is None
     assert half == pytest.approx(
         {
-            "flows": 1.96 * 2,
-            "flow_rate": 1.96 * 2 / 60,
-            "tokens": 1.96 * (20**2 + 35**2 + 7**2) ** 0.5,
-            "mean": 1.96 * (85_280 / 4 / 5) ** 0.5,  # squared deviations from 208: 85,280
-            "error_rate": 0.3269,  # Wilson, 1 of 4: 0.046 to 0.699
-            "p50": 1.96 * (0.25 / 5) ** 0.5,
+            "flows": 1.96 * (4 + 0.96) ** 0.5,
+            "flow_rate": 1.96 * (4 + 0.96) ** 0.5 / 60,
+            "tokens": intervals.total(62, 20**2 + 35**2 + 7**2, 35),
+            "mean": intervals.mean(5, 208, 100**2 + 200**2 + 300**2 + 40**2 + 400**2, 400),
+            "error_rate": 1.96 * (0.3725 * 0.6275 / 7.84) ** 0.5,  # as if 1.92 of 3.84 more had failed
+            "p50": 1.96 * (0.25 / 7) ** 0.5,
         },
         rel=1e-3,
     )

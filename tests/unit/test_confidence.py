@@ -12,10 +12,12 @@ from analytics.insights import confidence as trusting
 from analytics.insights.confidence import Confidence
 from analytics.query import Total
 from analytics.sources import Trust
+from analytics.store import intervals
 from analytics.workspace import Metric
 
 NOW = datetime(2026, 1, 6, 12, tzinfo=UTC)
 COUNT = Metric(name="flows", aggregate="count")
+MEAN = Metric(name="mean", aggregate="avg", column="duration_ms")
 RATIO = Metric(name="error_rate", aggregate="ratio", unit="percent")
 P95 = Metric(name="p95", aggregate="quantile", q=0.95)
 
@@ -34,20 +36,44 @@ def test_no_rows_no_confidence() -> None:
 
 
 def test_a_true_zero_rests_on_its_streams() -> None:
-    assert trusting.of(COUNT, Total(0, 0, 1.96), trust(freshness=0.8)).headline == 0.8
+    assert trusting.of(COUNT, Total(0, 0, 1.92), trust(freshness=0.8)).headline == 0.8
 
 
-@pytest.mark.parametrize(("n", "expected"), [(4, 0.02), (100, 0.804), (10_000, 0.9804)])
+@pytest.mark.parametrize(("n", "expected"), [(4, 0), (9, 0.3125), (100, 0.803), (10_000, 0.9804)])
 def test_a_count_is_as_sure_as_its_size(n: int, expected: float) -> None:
-    total = Total(n, n, 1.959964 * math.sqrt(n))
+    total = Total(n, n, intervals.count(n))
     assert trusting.of(COUNT, total, trust()).sample == pytest.approx(expected, abs=0.001)
+
+
+def test_what_is_missing_is_part_of_the_true_value_of_a_count_but_not_of_a_share() -> None:
+    """90 of 100 are there, so the truth is 111 % of what is shown, give or take 11 %: 22 % away at most."""
+    lacking = trust(completeness=0.9)
+    found = trusting.of(COUNT, Total(10_000, 10_000, 1000), lacking)
+    assert found.sample == pytest.approx(2 - 1.1 / 0.9)
+    assert found.headline == found.sample
+    assert trusting.of(RATIO, Total(0.03, 1000, 0.01), lacking).parts() == {
+        "sample": 0.99,
+        "freshness": 1.0,
+        "completeness": 0.9,
+        "model": None,
+    }
+    assert trusting.of(COUNT, Total(10_000, 10_000, 1000), trust(completeness=0.0)).sample == 0
+
+
+def test_one_row_says_nothing_of_a_mean() -> None:
+    assert trusting.of(MEAN, Total(5.0, 1, math.inf), trust()).headline == 0
+
+
+def test_a_model_speaks_only_where_there_is_one() -> None:
+    assert Confidence(0.9, 1, 1, trusting.model(0.76)).headline == pytest.approx(0.8)
+    assert Confidence(0.9, 1, 1, trusting.model(None)).headline == 0.9
 
 
 def test_the_count_claim_holds_95_times_in_100() -> None:
     rng = np.random.default_rng(3)
     for rate in (50, 400, 5000):
         counts = rng.poisson(rate, 4000)
-        claimed = [trusting.sample(COUNT, n, 1.959964 * math.sqrt(n), int(n)) or 0.0 for n in counts]
+        claimed = [trusting.sample(COUNT, n, intervals.count(n), int(n)) or 0.0 for n in counts]
         kept = np.mean([abs(rate - n) <= (1 - c) * n + 1e-9 for n, c in zip(counts, claimed, strict=True)])
         assert 0.93 <= kept <= 0.97
 
@@ -55,8 +81,7 @@ def test_the_count_claim_holds_95_times_in_100() -> None:
 def test_the_quantile_claim_holds_95_times_in_100() -> None:
     rng = np.random.default_rng(5)
     n, truth = 800, float(np.exp(1.6448536))  # p95 of a log-normal
-    half_width = 1.959964 * math.sqrt(0.95 * 0.05 / n)
-    claimed = trusting.sample(P95, 1.0, half_width, n)
+    claimed = trusting.sample(P95, 1.0, intervals.quantile(0.95, n), n)
     assert claimed is not None
     kept = []
     for _ in range(1500):

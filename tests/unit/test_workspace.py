@@ -97,7 +97,7 @@ MISTAKES = {
     "metrics: {a: {count: {}, titel: A}}": "metric 'a': no field 'titel'; did you mean 'title'?",
     "metrics: {a: {count: {}, title: 3}}": "metric 'a': `title`: expected text, got the number 3; quote it",
     "metrics: {a: {count: {}, title: one, two}}": "metric 'a': no field 'two'; known: avg, bounds, count, dataset, "
-    "description, distinct, good, last, max, min, per, q, ...; text that holds a comma needs quotes",
+    "description, distinct, good, last, limit, max, min, per, ...; text that holds a comma needs quotes",
     "metrics: {a: {count: {x: 1}}}": "metric 'a': `count`: expected {}, got a mapping; count counts rows, "
     "choose them with `where`",
     "metrics: {a: {unit: x}}": "metric 'a': expected exactly one of count, sum, avg, min, max, last, distinct, "
@@ -120,6 +120,12 @@ MISTAKES = {
     "got the text 'much'",
     "metrics: {a: {count: {}, good: down, bounds: 3}}": "metric 'a': `bounds`: expected {warn: NUMBER, bad: NUMBER} or "
     "one of them, got the number 3",
+    "metrics: {a: {count: {}, limit: {}}}": "metric 'a': `limit`: expected a number or the name of a metric, "
+    "got a mapping",
+    "metrics: {ab: {count: {}}, a: {count: {}, limit: abc}}": "metric 'a': no metric 'abc'; did you mean 'ab'?",
+    "metrics: {a: {count: {}, limit: a}}": "metric 'a': a metric cannot be its own limit",
+    "metrics: {ab: {count: {}, unit: calls}, a: {count: {}, limit: ab}}": "metric 'a': it has no unit and its limit "
+    "has calls; they need the same",
     "metrics: {a: {dataset: event, count: {}}}": "metric 'a': no dataset 'event'; did you mean 'events'?",
     "metrics: {a: {ratio: b}}": "metric 'a': `ratio`: expected two metrics, [numerator, denominator]",
     "metrics: {ab: {count: {}}, a: {ratio: [ab, abc]}}": "metric 'a': no metric 'abc'; did you mean 'ab'?",

@@ -1,0 +1,221 @@
+"""What a series should be: a streaming 95 % range, how rare each value is, and one mark per incident.
+
+The range: a smoothed level on top of the season (the middle of the last three), and conformal radii that follow their
+own misses (Gibbs and Candès, 2021; Angelopoulos, Candès and Tibshirani, 2023). The marks: how far a value, its residual
+and their short means lie from everything met before, each as a tail probability; these are summed, and the sum has its
+own tail. The arithmetic is in `kernel`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics.insights import kernel as k
+from analytics.insights.compiled import AVAILABLE, cells
+from analytics.insights.season import detect
+
+LEVEL = 0.95
+NEEDS = 30  # values before anything is judged; with a given season, two of them
+MARKS = 50  # kept per series, the newest
+RAREST = 500  # a mark never claims to be rarer than 1 in this many
+RING = 4344  # past values kept while no season is known: three days of minutes
+SEASONS = 3
+FIRST_LOOK = 64  # buckets after which a season is first looked for, then each time a quarter more
+RADIUS = 2.5  # of the range before any miss, in mean distances
+EVIDENCE = k.EVIDENCE - k.LOW
+EVENT = k.EVENT - k.LOW
+
+Floats = NDArray[np.float64]
+Kind = Literal["spike", "dip", "shift_up", "shift_down", "silence"]
+KINDS: tuple[Kind, ...] = ("spike", "dip", "shift_up", "shift_down", "silence")
+
+
+class Verdict(NamedTuple):
+    """What was expected of one bucket, in the unit of the series, and how rare its value is (0..1)."""
+
+    expected: float | None
+    low: float | None
+    high: float | None
+    score: float
+
+
+class Mark(msgspec.Struct):
+    """One incident: the bucket `t` that told it, and from when until when it lasted (ms; None: still open)."""
+
+    t: int
+    value: float | None
+    low: float | None
+    high: float | None
+    kind: Kind
+    since: int
+    until: int | None
+    confidence: float
+
+
+class Followed(NamedTuple):
+    """A whole series judged: arrays as long as it (nan where unknown or learning), and the model to go on with."""
+
+    low: Floats
+    high: Floats
+    expected: Floats
+    score: Floats
+    marks: list[Mark]
+    learning: tuple[int, int] | None
+    coverage: float | None
+    model: Expected
+
+
+class Expected:
+    """One series, fed bucket by bucket in order of time, a bucket without a value included.
+
+    `season` is in buckets; None looks for one. `lower` and `upper` are what no value can pass: 0 for counts,
+    durations and money. `marks` holds one Mark per incident, the newest last.
+    """
+
+    def __init__(self, *, season: int | None = None, lower: float | None = None, upper: float | None = None) -> None:
+        self.marks: list[Mark] = []
+        self._state = cells(k.STATE)
+        self._histograms = cells(k.FEATURES * k.HISTOGRAM)
+        self._nets = cells(k.NETS_KEPT * k.NET_SIZE)
+        self._begun: float | None = None
+        self._strays = cells(0)
+        self._judged = self._inside = 0
+        state = self._state
+        state[k.FLOOR] = -math.inf if lower is None else lower
+        state[k.ROOF] = math.inf if upper is None else upper
+        state[k.BELOW] = state[k.ABOVE] = RADIUS
+        state[k.SEASON] = season or 0
+        state[k.NEEDS] = max(NEEDS, 2 * (season or 0))
+        self._look: float = math.inf if season else FIRST_LOOK
+        self._keep(season * SEASONS + 8 if season else FIRST_LOOK, season or 1)
+
+    @property
+    def learning(self) -> tuple[int, int] | None:
+        """(values seen, values needed) while the range is not to be trusted yet; nothing is marked until then."""
+        has, needs = int(self._state[k.SEEN]), int(self._state[k.NEEDS])
+        return (has, needs) if has < needs else None
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the judged values that lay inside their range."""
+        return self._inside / self._judged if self._judged else None
+
+    @property
+    def season(self) -> int | None:
+        """Buckets of the season that the range follows."""
+        return int(self._state[k.SEASON]) or None
+
+    def update(self, t: int, value: float | None) -> Verdict:
+        """Judge the bucket that starts at `t` (ms) by what came before, then learn it. None learns nothing."""
+        low, high, expected, score = self.feed((t,), (value,))[0].tolist()
+        return Verdict(_known(expected), _known(low), _known(high), score)
+
+    def feed(self, times: Sequence[int], values: Sequence[float | None]) -> Floats:
+        """Judge and learn many buckets at once. Rows of low, high, expected, score; nan where unknown."""
+        numbers = np.array([math.nan if v is None or not math.isfinite(v) else v for v in values], dtype=np.float64)
+        starts = np.asarray(times, dtype=np.float64)
+        said = self._run(starts, numbers)
+        low, high = said[:, 0], said[:, 1]
+        judged = ~np.isnan(low) & ~np.isnan(numbers)
+        self._judged += int(judged.sum())
+        self._inside += int((judged & (low <= numbers) & (numbers <= high)).sum())
+        for i in np.flatnonzero(said[:, EVENT]):
+            self._mark(int(starts[i]), float(numbers[i]), said[i].tolist())
+        said[:, EVIDENCE] = 1 - 10 ** -said[:, EVIDENCE]
+        return said[:, : EVIDENCE + 1]
+
+    def _run(self, starts: Floats, numbers: Floats) -> Floats:
+        """What the kernel says of each bucket. It stops to look for a season when it is time to."""
+        n = len(numbers)
+        rows: Any = np.empty((n, k.SAID)) if AVAILABLE else [[0.0] * k.SAID for _ in range(n)]
+        at: Any = starts if AVAILABLE else starts.tolist()
+        given: Any = numbers if AVAILABLE else numbers.tolist()
+        if self._begun is None and n:
+            self._begun = float(starts[0])
+        first = 0
+        while first < n:
+            end = int(min(n, first + self._look - self._state[k.PLACE]))
+            k.run(self._state, self._histograms, self._nets, self._ring, self._strays, at, given, rows, first, end)
+            first = end
+            if self._state[k.PLACE] >= self._look:
+                self._look_for_season()
+        return np.asarray(rows, dtype=np.float64).reshape(n, k.SAID)
+
+    def _look_for_season(self) -> None:
+        """Look for a season in the past that is kept, and keep more of it until one is found."""
+        state = self._state
+        place, old = int(state[k.PLACE]), int(state[k.SEASON])
+        past = self._past()
+        bucket_ms = (state[k.NOW] - (self._begun or 0.0)) / max(place - 1, 1)
+        found = detect(past, bucket_ms) or old
+        self._look = math.ceil(1.25 * place) if place < RING else place + RING
+        size = min(RING, self._look)
+        if found != old:
+            level = float(np.nanmean(past))
+            past -= level
+            state[k.SLOW] = level + (state[k.SLOW] if old else 0.0)
+            state[k.SEASON] = found
+        self._keep(size, found or 1, past)
+        if found != old:
+            for i in range(4):
+                state[k.LEVELS + i] = state[k.SLOW]
+            state[k.TREND] = 0.0
+
+    def _past(self) -> Floats:
+        """The values that the ring holds, oldest first."""
+        place, size = int(self._state[k.PLACE]), len(self._ring)
+        ring = np.array(self._ring)
+        return np.roll(ring, -(place % size)) if place >= size else ring[:place]
+
+    def _keep(self, size: int, season: int, past: Floats | None = None) -> None:
+        """Make room for `size` past values, and one scatter for each phase of the season."""
+        self._ring = cells(size, math.nan)
+        self._state[k.RING] = size
+        if len(self._strays) != season:
+            self._strays = cells(season)
+        if past is not None:
+            place = int(self._state[k.PLACE])
+            for back, value in enumerate(past[::-1][:size].tolist(), 1):
+                self._ring[(place - back) % size] = value
+
+    def _mark(self, t: int, value: float, said: list[float]) -> None:
+        """Write down what happened to an incident."""
+        low, high, _, _, event, kind, since, until, sure = said
+        if event == k.OPENED:
+            rarest = max(10**-sure, 1 / RAREST)
+            named = KINDS[int(kind) - 1]
+            mark = Mark(t, _known(value), _known(low), _known(high), named, int(since), None, 1 - rarest)
+            self.marks = [*self.marks, mark][-MARKS:]
+            return
+        mark = self.marks[-1]
+        mark.kind = KINDS[int(kind) - 1]
+        mark.until = None if event in (k.REOPENED, k.CHANGED) else int(until)
+
+
+def follow(
+    times: Sequence[int],
+    values: Sequence[float | None],
+    *,
+    season: int | None = None,
+    lower: float | None = None,
+    upper: float | None = None,
+) -> Followed:
+    """Judge a whole series (starts of buckets in ms, values) at once: the same answers as `update` one by one."""
+    model = Expected(season=season, lower=lower, upper=upper)
+    low, high, expected, score = model.feed(times, values).T
+    return Followed(low, high, expected, score, model.marks, model.learning, model.coverage, model)
+
+
+def warm() -> None:
+    """Compile now what the first call would compile: for a thread while a server starts."""
+    follow(range(2), (1.0, 2.0))
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number

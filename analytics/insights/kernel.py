@@ -1,0 +1,419 @@
+"""One step of the expected range and its detector, over plain arrays of float64: the same as Python and compiled.
+
+State of one series: `S` scalars at the places named here, `H` histograms of the features, `N` values already met,
+`R` the ring of past values less their level, `P` how far values stray at each phase of the season.
+"""
+
+from __future__ import annotations
+
+import math
+
+from analytics.insights.compiled import Cells, compiled, summed
+
+NAN = math.nan
+# Given once
+FLOOR, ROOF, NEEDS, SEASON, RING = range(5)
+# What has been learned
+NOW, SEEN, PLACE, SLOW, DRIFT, RECENT, SHORT, LONG, SPREAD, SCALE, BELOW, ABOVE, TREND = range(5, 18)
+LEVELS, ERRORS = 20, 24  # four smoothers and their errors; the fourth has a trend
+NETS, NEAR = 28, 32  # values in each net, and what is too near to join it
+# Quiet: buckets in a row, since when, how unlikely; buckets with a voice, pauses, and buckets in them
+QUIET, HUSH, HUSHED, TALKS, PAUSES, PAUSED = range(36, 42)
+# The incident
+OPEN, RUN, BACK, CALM, SIDE, SUM = range(42, 48)
+# What the last step said
+LOW, HIGH, EXPECTED, EVIDENCE, EVENT, KIND, SINCE, UNTIL, SURE = range(48, 57)
+SAID = 9  # of them, from LOW on
+# Values outside on one side: in a row, since when, how unlikely; buckets inside, such runs, and buckets in them
+AWAY, LEFT, STRAYED, INSIDES, TRIPS, TRIPPED = range(57, 63)
+STATE = 63
+
+SPIKE, DIP, SHIFT_UP, SHIFT_DOWN, SILENCE = range(1, 6)
+OPENED, REOPENED, CHANGED, BACK_AGAIN, ADOPTED = range(1, 6)
+
+# A histogram: counts by quarter octave around its first value, and the exponential tail of the largest
+TOTAL, CUT, BEYOND, EXCESS, ANCHOR, NEXT, BINS = range(7)
+PER_OCTAVE = 4
+SPAN = 192
+HISTOGRAM = BINS + SPAN
+FEATURES = 7
+COMBINED = 5  # the histogram of the sum of the five before it
+OUTSIDE = 6  # that of the distance from the expected value, in mean distances
+MEMORY = 32768  # values after which the old ones count half
+
+RATES = (0.05, 0.2, 0.6, 0.3)
+TREND_RATE = 0.05
+NETS_KEPT = 4  # of the value, its residual, and the short mean of each
+NET_SIZE = 512
+RAREST = 30.0
+MOST = 3.0  # one feature alone says no more than 1 in 1,000
+MISSES = 0.05  # share of values that may lie outside
+OPENS = 4.0  # evidence, -log10 of the tail, that opens an incident
+RUNS = 5.0  # that of a run of values outside: asked at every bucket, it is asked for more
+CLOSES = 3  # buckets back inside the range that close it
+LINGERS = 24  # buckets in which the next value outside on the same side is still the same incident
+SHIFTS = 12  # buckets outside until the new level is the expected one
+HUSHES = 3  # quiet buckets that may be a silence
+
+
+@compiled
+def rarity(H: Cells, at: int, value: float, most: float) -> float:
+    """-log10 of how often a feature was at least this large, then counted in, as no rarer than `most`.
+
+    Above its upper 2 % an exponential tail speaks for what was never seen: not at its likeliest rate, but over all
+    rates that the few seen allow (the predictive distribution, a Lomax), so that a short past claims little.
+    """
+    total = H[at + TOTAL]
+    bin_ = 0
+    if value > 0:
+        octave = math.log2(value) * PER_OCTAVE
+        if H[at + ANCHOR] == 0:
+            H[at + ANCHOR] = octave + 1e-9
+        bin_ = int(min(max(octave - H[at + ANCHOR] + SPAN / 2, 1.0), SPAN - 1.0))
+    if total >= H[at + NEXT]:
+        seek_tail(H, at)
+    cut = int(H[at + CUT])
+    told = 0.0
+    if total >= 20:
+        beyond = H[at + BEYOND]
+        if bin_ > cut:
+            told = math.log10(total / beyond) + beyond * math.log10(1 + (bin_ - cut) / H[at + EXCESS])
+            if told > most:
+                bin_ = min(
+                    bin_, cut + int((10 ** (max(most - math.log10(total / beyond), 0.0) / beyond) - 1) * H[at + EXCESS])
+                )
+        else:
+            first = at + BINS
+            told = -math.log10((summed(H[first + bin_ + 1 : first + SPAN]) + 0.5 * H[first + bin_] + 0.01) / total)
+    H[at + BINS + bin_] += 1
+    H[at + TOTAL] += 1
+    if bin_ >= cut:
+        H[at + BEYOND] += 1
+        H[at + EXCESS] += bin_ - cut + 0.5
+    return min(told, RAREST)
+
+
+@compiled
+def seek_tail(H: Cells, at: int) -> None:
+    """Find the bin above which the largest 2 % lie, and how far they reach; forget half once memory is full."""
+    if H[at + TOTAL] >= MEMORY:
+        for i in range(at + BINS, at + HISTOGRAM):
+            H[i] *= 0.5
+        H[at + TOTAL] *= 0.5
+    first = at + BINS
+    beyond = 0.0
+    cut = SPAN
+    wanted = max(0.02 * H[at + TOTAL], 5.0)
+    while cut > 0 and beyond < wanted:
+        cut -= 1
+        beyond += H[first + cut]
+    excess = 0.0
+    for i in range(cut, SPAN):
+        excess += H[first + i] * (i - cut + 0.5)
+    H[at + CUT] = cut
+    H[at + BEYOND] = beyond
+    H[at + EXCESS] = excess
+    H[at + NEXT] = min(H[at + TOTAL] * 1.05 + 1, MEMORY)
+
+
+@compiled
+def novelty(S: Cells, N: Cells, net: int, value: float) -> float:
+    """Distance to the nearest value that this net has met, which the value then joins unless it is as good as there."""
+    at = net * NET_SIZE
+    size = int(S[NETS + net])
+    end = at + size
+    low = at
+    high = end
+    while low < high:
+        middle = (low + high) // 2
+        if N[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    if size == 0:
+        distance = 0.0
+    elif low == end:
+        distance = value - N[low - 1]
+    elif low == at:
+        distance = N[low] - value
+    else:
+        distance = min(N[low] - value, value - N[low - 1])
+    if size == 0 or distance > S[NEAR + net]:
+        if size == NET_SIZE:
+            thin(S, N, net)
+            return distance
+        N[low + 1 : end + 1] = N[low:end]
+        N[low] = value
+        S[NETS + net] = size + 1
+    return distance
+
+
+@compiled
+def thin(S: Cells, N: Cells, net: int) -> None:
+    """Halve a net where it is dense: neighbours nearer than the typical gap become one."""
+    at = net * NET_SIZE
+    end = at + NET_SIZE
+    near = typical_gap(N, at, end)
+    kept = at + 1
+    for i in range(at + 1, end):
+        if N[i] - N[kept - 1] > near or i == end - 1:
+            N[kept] = N[i]
+            kept += 1
+    S[NEAR + net] = near
+    S[NETS + net] = kept - at
+
+
+@compiled
+def typical_gap(N: Cells, at: int, end: int) -> float:
+    """Median distance of neighbours."""
+    gaps: list[float] = sorted([N[i + 1] - N[i] for i in range(at, end - 1)])
+    return gaps[len(gaps) // 2]
+
+
+@compiled
+def seasonal(S: Cells, R: Cells) -> float:
+    """What the season adds at this phase: the middle of the last three seasons, each the mean of five neighbours."""
+    season = int(S[SEASON])
+    ring = int(S[RING])
+    place = int(S[PLACE])
+    if season < 2:
+        return 0.0
+    found = 0
+    a = b = c = 0.0
+    for back in range(1, 4):
+        at = place - back * season
+        if at < 0 or back * season + 2 >= ring:
+            break
+        total = 0.0
+        n = 0
+        for i in range(max(at - 2, 0), min(at + 3, place)):
+            near = R[i % ring]
+            if near == near:
+                total += near
+                n += 1
+        if n:
+            found += 1
+            a, b, c = b, c, total / n
+    if found == 3:
+        return max(min(a, b), min(max(a, b), c))
+    return (b + c) / found if found else 0.0
+
+
+@compiled
+def step(S: Cells, H: Cells, N: Cells, R: Cells, P: Cells, value: float) -> None:
+    """Judge one bucket by what came before, then learn it; nan is a gap, and learns nothing. Answers are in `S`."""
+    place = int(S[PLACE])
+    ring = int(S[RING])
+    phase = place % int(max(S[SEASON], 1.0))
+    season = seasonal(S, R)
+    best = 0
+    for i in range(1, 4):
+        if S[ERRORS + i] < 0.97 * S[ERRORS + best]:
+            best = i
+    mean = season + S[LEVELS + best] + (S[TREND] if best == 3 else 0.0)
+    scale = 0.5 * (S[SCALE] + P[phase]) if P[phase] > 0 else S[SCALE]
+    low = min(max(mean - S[BELOW] * scale, S[FLOOR]), S[ROOF])
+    high = min(max(mean + S[ABOVE] * scale, S[FLOOR]), S[ROOF])
+    warm = S[SEEN] >= S[NEEDS]
+    S[EXPECTED] = min(max(mean, S[FLOOR]), S[ROOF]) if warm else NAN
+    slack = 1e-9 * (abs(value) + abs(mean))
+    outside = (value > high + slack) - (value < low - slack)
+    S[LOW] = low if warm else NAN
+    S[HIGH] = high if warm else NAN
+    S[EVIDENCE] = S[EVENT] = 0.0
+    S[PLACE] = place + 1
+    if value != value:
+        before = R[(place - int(S[SEASON])) % ring] if 2 <= S[SEASON] <= place else 0.0
+        R[place % ring] = NAN
+        listen(S, True, before != before)
+        return
+    evidence = weigh(S, H, N, value, season) if S[SEEN] > 0 else 0.0
+    if warm:
+        S[EVIDENCE] = evidence
+        distance = min(abs(value - mean) / (scale + slack + 1e-300), 40.0)
+        if S[OPEN] == 0 or S[KIND] == SILENCE:
+            evidence = max(evidence, rarity(H, OUTSIDE * HISTOGRAM, 2.0 ** (0.5 * distance), OPENS))
+        follow_incident(S, value, outside, evidence)
+    listen(S, value <= S[FLOOR], outside == 0)
+    learn(S, P, phase, value, value - season, mean, scale, outside, warm)
+    R[place % ring] = value - S[SLOW] if S[SEASON] >= 2 else value
+
+
+@compiled
+def weigh(S: Cells, H: Cells, N: Cells, value: float, season: float) -> float:
+    """How rare this value is by every feature together: -log10 of the tail of their sum.
+
+    Four novelties (of the value, of its residual, of the short means of both) and the short mean against the long one.
+    """
+    residual = value - season - S[SLOW]
+    S[DRIFT] += max(0.1, 1 / S[SEEN]) * (residual - S[DRIFT])
+    S[RECENT] += max(0.1, 1 / S[SEEN]) * (value - S[RECENT])
+    swing = abs(S[SHORT] - S[LONG]) / (math.sqrt(S[SPREAD]) + 1e-12 * abs(S[LONG]) + 1e-300)
+    total = min(rarity(H, 0, novelty(S, N, 0, value), RAREST), MOST)
+    total += min(rarity(H, HISTOGRAM, novelty(S, N, 1, residual), RAREST), MOST)
+    total += min(rarity(H, 2 * HISTOGRAM, novelty(S, N, 2, S[DRIFT]), RAREST), MOST)
+    total += min(rarity(H, 3 * HISTOGRAM, novelty(S, N, 3, S[RECENT]), RAREST), MOST)
+    total += min(rarity(H, 4 * HISTOGRAM, swing, RAREST), MOST)
+    return rarity(H, COMBINED * HISTOGRAM, total, RAREST)
+
+
+@compiled
+def learn(
+    S: Cells, P: Cells, phase: int, value: float, level: float, mean: float, scale: float, outside: int, warm: bool
+) -> None:
+    """Move the smoothers, the scale and the conformal radii; an open incident moves none of them."""
+    seen = S[SEEN]
+    S[SEEN] = seen + 1
+    if seen == 0:
+        for i in range(4):
+            S[LEVELS + i] = level
+        S[SLOW] = level
+        S[SHORT] = S[LONG] = value
+    fresh = 1 / (seen + 1)
+    S[SHORT] += max(fresh, 0.02) * (value - S[SHORT])
+    rate = max(fresh, 0.001)
+    far = value - S[LONG]
+    S[LONG] += rate * far
+    S[SPREAD] = (1 - rate) * (S[SPREAD] + rate * far * far)
+    if S[OPEN] > 0 or seen == 0:
+        return
+    S[SLOW] += max(fresh, 1 / S[SEASON] if S[SEASON] > 20 else 0.05) * (level - S[SLOW])
+    most = 4 * scale + 0.5 * math.sqrt(S[SPREAD]) if warm else math.inf
+    for i in range(4):
+        error = level - S[LEVELS + i] - (S[TREND] if i == 3 else 0.0)
+        S[ERRORS + i] += max(fresh, 0.02) * (min(abs(error), 2 * most) - S[ERRORS + i])
+        error = min(max(error, -most), most)
+        if i == 3:
+            S[LEVELS + i] += S[TREND]
+            S[TREND] += RATES[i] * TREND_RATE * error
+        S[LEVELS + i] += max(fresh, RATES[i]) * error
+    miss = min(abs(value - mean), most)
+    S[SCALE] += max(fresh, 0.02) * (miss - S[SCALE])
+    if S[SEASON] >= 2 and warm:
+        P[phase] += (0.3 if P[phase] > 0 else 1.0) * (miss - P[phase])
+    if seen >= 10:
+        under_roof = mean + S[ABOVE] * scale < S[ROOF]
+        over_floor = mean - S[BELOW] * scale > S[FLOOR]
+        share = (
+            MISSES / 2 if under_roof and over_floor else MISSES
+        )  # no value is beyond a bound: the other side has it all
+        speed = max(0.2, 4 / math.sqrt(seen))
+        if under_roof:
+            S[ABOVE] = max(0.0, S[ABOVE] + speed * ((outside > 0) - share))
+        if over_floor:
+            S[BELOW] = max(0.0, S[BELOW] + speed * ((outside < 0) - share))
+
+
+@compiled
+def follow_incident(S: Cells, value: float, outside: int, evidence: float) -> None:
+    """Open an incident on a rare value outside its range; close it when values are back, or have become usual."""
+    if S[OPEN] == 0:
+        S[CALM] += 1
+        lasts = persist(S, outside)
+        if outside != 0 and (evidence >= OPENS or lasts >= RUNS):
+            again = S[CALM] <= LINGERS and S[SIDE] == outside and S[KIND] <= DIP
+            S[OPEN] = 1
+            S[SURE] = min(max(evidence, lasts), math.log10(S[SEEN] + 1))
+            S[EVENT] = REOPENED if again else OPENED
+            S[KIND] = SPIKE if outside > 0 else DIP
+            S[SIDE] = outside
+            S[RUN] = 1
+            S[BACK] = 0
+            S[SUM] = value - S[EXPECTED]
+            if not again:
+                S[SINCE] = S[LEFT]
+        return
+    if S[KIND] == SILENCE:
+        if value > S[FLOOR]:
+            settle(S, S[NOW], BACK_AGAIN)
+        return
+    S[RUN] += 1
+    S[SUM] += value - S[EXPECTED]
+    if outside == S[SIDE]:
+        S[BACK] = 0
+    else:
+        S[BACK] += 1
+        if S[BACK] == 1:
+            S[UNTIL] = S[NOW]
+    if S[BACK] >= CLOSES:
+        settle(S, S[UNTIL], BACK_AGAIN)
+    elif S[RUN] >= 3 * SHIFTS or (S[RUN] >= SHIFTS and S[BACK] == 0):
+        S[KIND] = SHIFT_UP if S[SIDE] > 0 else SHIFT_DOWN
+        jump = S[SUM] / S[RUN]
+        for i in range(4):
+            S[LEVELS + i] += jump
+        S[TREND] = 0
+        S[SLOW] += jump
+        settle(S, S[NOW], ADOPTED)
+
+
+@compiled
+def persist(S: Cells, outside: int) -> float:
+    """How unlikely this run of values outside on one side is, by the runs before it (as `listen` does for quiet)."""
+    if S[AWAY] != 0 and outside * S[AWAY] <= 0:
+        S[TRIPS] += 1
+        S[TRIPPED] += abs(S[AWAY])
+        S[AWAY] = S[STRAYED] = 0
+    if outside == 0:
+        S[INSIDES] += 1
+    elif S[AWAY] == 0:
+        S[LEFT] = S[NOW]
+        S[STRAYED] = -math.log10((S[TRIPS] + 1) / (S[INSIDES] + 2))
+    else:
+        S[STRAYED] += -math.log10((S[TRIPPED] - S[TRIPS] + 1) / (S[TRIPPED] + 2))
+    S[AWAY] += outside
+    return float(S[STRAYED])
+
+
+@compiled
+def settle(S: Cells, until: float, event: int) -> None:
+    """Close the incident."""
+    S[OPEN] = S[CALM] = S[AWAY] = S[STRAYED] = 0
+    S[UNTIL] = until
+    S[EVENT] = event
+
+
+@compiled
+def listen(S: Cells, quiet: bool, usual: bool) -> None:
+    """How unlikely this run of quiet buckets is: a two-state chain, each with the rule of succession (Laplace).
+
+    Quiet is a gap or a value at the floor; `usual` says that the range allows for it.
+    """
+    was = S[QUIET] > 0
+    if not quiet:
+        S[TALKS] += 1
+        if was:
+            S[PAUSES] += 1
+            S[PAUSED] += S[QUIET]
+        S[QUIET] = S[HUSHED] = 0
+        return
+    S[QUIET] += 1
+    if not was:
+        S[HUSH] = S[NOW]
+    if usual:
+        return
+    S[HUSHED] += -math.log10((S[PAUSED] - S[PAUSES] + 1) / (S[PAUSED] + 2) if was else (S[PAUSES] + 1) / (S[TALKS] + 2))
+    silent = S[OPEN] > 0 and S[KIND] == SILENCE
+    if S[HUSHED] >= OPENS and S[QUIET] >= HUSHES and not silent and S[SEEN] >= S[NEEDS]:
+        if S[OPEN] > 0:
+            S[EVENT] = CHANGED
+        else:
+            S[EVENT] = OPENED
+            S[SINCE] = S[HUSH]
+            S[SIDE] = -1
+            S[RUN] = S[QUIET]
+        S[OPEN] = 1
+        S[KIND] = SILENCE
+        S[SURE] = min(S[HUSHED], math.log10(S[SEEN] + 1))
+
+
+@compiled
+def run(
+    S: Cells, H: Cells, N: Cells, R: Cells, P: Cells, times: Cells, values: Cells, rows: Cells, first: int, end: int
+) -> None:
+    """Step through the values from `first` to before `end`; each fills its row with what was said of it."""
+    for i in range(first, end):
+        S[NOW] = times[i]
+        step(S, H, N, R, P, values[i])
+        for j in range(SAID):
+            rows[i][j] = S[LOW + j]

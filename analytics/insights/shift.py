@@ -1,0 +1,199 @@
+"""Level shifts: whether the newest values of a series lie on another level than those before them.
+
+A two-sample test on what remains without the season, asked anew at every bucket: the last 5 to 12 values against up to
+96 before them, as a difference of means of clipped values (Huber, 1964) over the scatter of the earlier ones, widened
+for their autocorrelation by (1 + r) / (1 - r) (Bartlett, 1946). The level before is taken twice, as a mean and as a
+line drawn on, and the lesser difference counts: a trend is no shift. Where the shift began is the split of the largest
+statistic (Page, 1955; Hawkins, 1977).
+
+State of one series: `U`, scalars at the places named here, then two rings: residuals and the times of their buckets.
+"""
+
+from __future__ import annotations
+
+import math
+
+from analytics.insights.compiled import Cells, compiled
+
+BEFORE = 96  # values that a shift is measured against, at most
+LEAST = 24  # and at least
+NEWEST = 12  # values that may lie on the new level
+FEWEST = 5
+RING = BEFORE + NEWEST
+CLIP = 3.0  # robust standard deviations beyond which a value says no more
+TELLS = 4.6  # the statistic that tells a shift
+HOLDS = 2.6  # and that lets the range wait for what comes
+LARGE = 1.2  # robust standard deviations that a shift has at least
+GATE = 0.9  # mean distances that the newest values must lie off before the test is worth its time
+USUAL = 12  # buckets after which a new level is the expected one
+PATIENT = 12  # buckets that a range waits at most
+
+# What has been learned
+MET, MEAN, OFF, BELOW, ABOVE = range(5)
+# What the test said: old and new level, scatter of the old, the statistic, values on the new level
+OLD, NEW, SCATTER, TOLD, RUN = range(5, 10)
+# The range of its own: its level, and until when; the shift: its side, buckets since it was told, level before
+LEVEL, HELD, SIDE, AGE, FROM = range(10, 15)
+# The answer
+EVENT, SINCE = 15, 16
+RINGS = 17
+STATE = RINGS + 2 * RING
+
+NOTHING, SHIFTED, GREW, RETURNED, SETTLED = range(5)
+
+
+@compiled
+def watch(U: Cells, now: float, residual: float, below: float, above: float, frozen: bool, floor: float) -> None:
+    """Take in one value less its season; `below` and `above` are how far the range reaches from what is expected.
+
+    `frozen` says that an incident holds the range elsewhere. Answers are in `U`: EVENT, SINCE, OLD, NEW, and LEVEL for
+    as long as the range is to be about it (HELD > 0 or SIDE != 0).
+    """
+    met = int(U[MET])
+    U[RINGS + met % RING] = residual
+    U[RINGS + RING + met % RING] = now
+    U[MET] = met + 1
+    U[EVENT] = NOTHING
+    rate = max(1 / (met + 1), 0.02)
+    U[MEAN] += rate * (residual - U[MEAN])
+    far = abs(residual - U[MEAN])
+    U[OFF] += rate * (min(far, 4 * U[OFF] if met >= LEAST else far) - U[OFF])
+    U[TOLD] = 0.0
+    if met + 1 >= LEAST + FEWEST:
+        newest = 0.0
+        for back in range(FEWEST):
+            newest += U[RINGS + (met - back) % RING]
+        if abs(newest / FEWEST - U[MEAN]) > GATE * U[OFF]:
+            compare(U)
+    decide(U, below, above, frozen, floor)
+
+
+@compiled
+def compare(U: Cells) -> None:
+    """The test: the statistic of the best split (signed), the levels on both sides of it, and when it was."""
+    met = int(U[MET])
+    kept = min(met, RING)
+    newest = min(NEWEST, kept - LEAST)
+    n = kept - newest
+    old = [U[RINGS + (met - kept + i) % RING] for i in range(n)]
+    new = [U[RINGS + (met - newest + i) % RING] for i in range(newest)]
+    ranked = sorted(old)
+    centre = ranked[n // 2]
+    away = sorted([abs(x - centre) for x in old])
+    scatter = 1.4826 * away[n // 2]
+    if scatter <= 0:
+        scatter = 1.2533 * sum(away) / n
+    if scatter <= 1e-12 * abs(centre):
+        return
+    clipped = [min(max((x - centre) / scatter, -CLIP), CLIP) for x in old]
+    mean = sum(clipped) / n
+    middle = (n - 1) / 2
+    slope = 0.0
+    for i in range(n):
+        slope += (i - middle) * clipped[i]
+    slope /= n * (n * n - 1) / 12
+    square = product = last = 0.0
+    for i in range(n):
+        error = clipped[i] - mean - slope * (i - middle)
+        square += error * error
+        product += error * last
+        last = error
+    if square <= 0:
+        return
+    alike = product / square
+    alike = min(max(alike + (1 + 4 * alike) / n, 0.0), 0.95)
+    error = math.sqrt(square / (n - 2) * (1 + alike) / (1 - alike))
+    total = 0.0
+    for w in range(1, newest + 1):
+        total += min(max((new[newest - w] - centre) / scatter, -CLIP - 1), CLIP + 1)
+        if w < FEWEST:
+            continue
+        level = total / w - mean
+        ahead = middle + newest - w / 2 + 0.5
+        line = level - slope * ahead
+        told = level / (error * math.sqrt(1 / w + 1 / n))
+        drawn = line / (error * math.sqrt(1 / w + 1 / n + 12 * ahead * ahead / (n * (n * n - 1))))
+        if told * drawn <= 0:
+            continue
+        if abs(drawn) < abs(told):
+            told = drawn
+        if abs(told) > abs(U[TOLD]):
+            U[TOLD] = told
+            U[RUN] = w
+    run = int(U[RUN])
+    if U[TOLD] == 0:
+        return
+    late = sorted(new[newest - 3 :])[1]
+    U[NEW] = sorted(new[newest - run :])[run // 2]
+    U[OLD] = centre
+    U[SCATTER] = scatter
+    if (U[NEW] - centre) * U[TOLD] < LARGE * scatter * abs(U[TOLD]) or (late - centre) / (U[NEW] - centre) < 0.5:
+        U[TOLD] = 0.0
+
+
+@compiled
+def decide(U: Cells, below: float, above: float, frozen: bool, floor: float) -> None:
+    """What the statistic means: a shift, more of the one that is open, its return, or only that the range waits."""
+    side = (U[TOLD] > 0) - (U[TOLD] < 0)
+    told = abs(U[TOLD]) >= TELLS
+    if U[SIDE] != 0:
+        U[AGE] += 1
+        if told and side != U[SIDE] and (U[NEW] - (U[FROM] + U[LEVEL]) / 2) * U[SIDE] < 0:
+            move(U, floor)
+            U[EVENT] = RETURNED
+            U[SIDE] = 0
+            U[HELD] = 0
+            return
+        if told and side == U[SIDE]:
+            move(U, floor)
+            U[EVENT] = GREW
+            U[AGE] = 0
+        else:
+            run = int(min(U[AGE] + U[RUN], NEWEST))
+            U[LEVEL] = middle_of(U, run)
+        if U[AGE] >= USUAL and not frozen:
+            U[EVENT] = SETTLED
+            U[SIDE] = 0
+        return
+    if told:
+        U[FROM] = U[OLD]
+        U[SIDE] = side
+        U[AGE] = U[HELD] = 0
+        U[EVENT] = SHIFTED
+        move(U, floor)
+    elif abs(U[TOLD]) >= HOLDS and U[HELD] < PATIENT:
+        if U[HELD] == 0:
+            U[LEVEL] = U[OLD]
+        U[HELD] += 1
+    else:
+        if abs(U[TOLD]) < HOLDS:
+            U[HELD] = 0
+        if U[HELD] == 0:
+            U[BELOW] += (0.1 if U[BELOW] > 0 else 1.0) * (below - U[BELOW])
+            U[ABOVE] += (0.1 if U[ABOVE] > 0 else 1.0) * (above - U[ABOVE])
+
+
+@compiled
+def move(U: Cells, floor: float) -> None:
+    """Take the new level for the usual one: all values before the split are moved on to it."""
+    met, run = int(U[MET]), int(U[RUN])
+    old, new = U[OLD], U[NEW]
+    ratio = 1.0
+    if floor >= 0 and old > 0 and new > 0:
+        ratio = min(max(new / old, 0.5), 2.0)
+    kept = min(met, RING)
+    U[SINCE] = U[RINGS + RING + (met - run) % RING]
+    for i in range(met - kept, met - run):
+        U[RINGS + i % RING] = new + ratio * (U[RINGS + i % RING] - old)
+    U[MEAN] = U[LEVEL] = new
+    U[OFF] *= ratio
+    U[BELOW] *= ratio
+    U[ABOVE] *= ratio
+
+
+@compiled
+def middle_of(U: Cells, count: int) -> float:
+    """The median of the newest residuals."""
+    met = int(U[MET])
+    found = sorted([U[RINGS + (met - 1 - i) % RING] for i in range(count)])
+    return float(found[count // 2])

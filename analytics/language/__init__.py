@@ -1,0 +1,1 @@
+"""Questions in words: a deterministic grammar over the workspace's own names."""
