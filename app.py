@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import json
 import logging
@@ -28,7 +29,7 @@ from rich.console import Console
 from analytics import running
 from analytics.access import access
 from analytics.ask_cli import ask_command
-from analytics.errors import Conflict
+from analytics.errors import Conflict, Timeout
 from analytics.keys_cli import DEFAULT, Data, keys_cli
 from analytics.load_cli import load_command
 from analytics.settings import Setting, Settings
@@ -106,6 +107,7 @@ class App:
         from analytics.api.tickets import Tickets, origin_of
         from analytics.api.websocket import SocketLimits, Sockets
         from analytics.hub import Hub
+        from analytics.ingest import counters  # its Counters count what metric points say, those below our own rows
         from analytics.ingest.intake import Intake
         from analytics.ingest.limits import Limits
         from analytics.ingest.reasons import Counters
@@ -144,11 +146,12 @@ class App:
         )
         self.counters = Counters()
         intake = Intake(
-            load(sorted(VOCABULARIES.glob("*.yaml"))),
+            load(sorted(VOCABULARIES.glob("*.yaml")), keep_text=settings.keep_text),
             limits=Limits(packed_max=settings.ingest_mb << 20, unpacked_max=settings.unpacked_mb << 20),
             now=now,
             counters=self.counters,
         )
+        self.increments = counters.Counters(intake.vocabulary.usage)
         agent = AnalyticsAgent(
             self.store,
             lambda: self.workspaces.current,
@@ -168,6 +171,7 @@ class App:
                 min_interval_s=settings.min_tick_s,
             ),
             intake=intake,
+            counters=self.increments,
             store=self.store,
             sources=self.sources,
             workspace=lambda: self.workspaces.current,
@@ -315,7 +319,7 @@ class App:
         running.announce(self.settings.data, self.url)
 
     async def _learn(self) -> None:
-        """Bring the sources' rhythm back from the last hour of events."""
+        """Bring the sources' rhythm back from the last hour of events, and the counters' last points."""
         since = (self.now() - timedelta(hours=1)).replace(tzinfo=None)
         for name, dataset in self.workspaces.current.datasets.items():
             heard = "time, source" if dataset.columns else "time, source, kind, domain"
@@ -326,6 +330,11 @@ class App:
                 log.warning("%s", error)
                 continue
             self.sources.observe(name, table, self.now())
+        read = functools.partial(self.store.read, deadline_s=30.0)
+        try:
+            await self.increments.learn(read, self.now().replace(tzinfo=None))
+        except (Conflict, Timeout) as error:
+            log.warning("counters that began before now are measured from their next point: %s", error)
 
     def _reload(self) -> None:
         self.workspaces.reload_if_changed()

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from analytics.agreement import Agreement
 from analytics.asking import Answer, Asker, Context, executed, freshness, plain, times
 from analytics.boards import Boards
 from analytics.browse import Browser
@@ -37,6 +38,7 @@ from analytics.messages import (
     FlowDetail,
     Flows,
     Forecast,
+    LedgerRequest,
     QueryRequest,
     Question,
     ResourceAnalytics,
@@ -44,6 +46,7 @@ from analytics.messages import (
     SourcesRequest,
     Values,
 )
+from analytics.pricing import Pricing, is_cost
 from analytics.query import Filter, Result, Total
 from analytics.sources import Sources
 from analytics.store.base import Store
@@ -76,9 +79,11 @@ class AnalyticsAgent:
         self._explainer = Explainer(self._asker)
         self._boards = Boards(self._asker, self._explainer, workspace_error)
         self._browser = Browser(self._asker)
+        self._agreement = Agreement(store, self._asker)
         self._pages = FlowPages(store, self._asker)
         self._trees = FlowTrees(store, self._asker)
         self._forecaster = Forecaster(self._asker)
+        self._pricing = Pricing(self._asker)
         self._interpreter = Interpreter(self._asker, model)
 
     async def answer(
@@ -112,6 +117,8 @@ class AnalyticsAgent:
                 return await self._browser.values(request, now, allowed)
             case SourcesRequest():
                 return await self._browser.sources(request, now, allowed)
+            case LedgerRequest():
+                return await self._agreement.answer(request, now, allowed)
             case Flows():
                 return await self._pages.page(request, now, allowed)
             case FlowDetail():
@@ -180,6 +187,8 @@ class AnalyticsAgent:
         result, leaders = await asyncio.gather(self._asker.run(ctx, query), self._asker.run(ctx, ranked))
         if wanted is not None and result.rows == 0:
             raise await self._missing(what, column, wanted, request, now, allowed)
+        costs = [name for name in names if is_cost(ctx.workspace.metrics[name], ctx.workspace)]
+        paid = await self._pricing.behind(ctx, query, (), memo) if costs else None
         analytics, confidences = {}, {}
         for name in names:
             total = result.totals[name]
@@ -188,9 +197,14 @@ class AnalyticsAgent:
                 parts = confidences[name]
                 whole = 1.0 if parts.completeness is None else parts.completeness
                 confidences[name] = Confidence(None, parts.freshness, whole)
+            if paid and name in costs:
+                confidences[name] = paid.trusted(confidences[name])
             analytics[name] = _described(ctx.workspace.metrics[name], result, total, confidences[name])
             analytics[name]["leaders"] = _leaders(leaders, leader, name)
+            if paid and name in costs:
+                analytics[name]["prices"] = paid.head()
         insights = await self._insights(ctx, result, names, confidences, memo)
+        insights = [*([paid.insight()] if paid and paid.unpriced else []), *insights]
         return Answer(
             analytics=analytics,
             insights=[i.wire() for i in insights],
@@ -229,7 +243,10 @@ class AnalyticsAgent:
             dataset=request.dataset,
         )
         result = await self._asker.run(ctx, query)
+        costs = [n for n in query.metrics if is_cost(ctx.workspace.metric(n, query.dataset), ctx.workspace)]
+        paid = await self._pricing.behind(ctx, query) if costs else None
         parts = [self._asker.confidence(ctx, result, n, t) for n, t in result.totals.items()]
+        parts = [paid.trusted(p) if paid and n in costs else p for n, p in zip(result.totals, parts, strict=True)]
         hidden = tuple(f"{m}__n{suffix}" for m in query.metrics for suffix in ("", "_previous"))
         columns = [c for c in result.table.column_names if c not in hidden]
         least = min(parts, key=lambda c: c.headline) if parts and result.rows else trusting.NOTHING
@@ -241,7 +258,9 @@ class AnalyticsAgent:
                 "other": result.other,
                 **executed(result, query.window.tz),
                 **freshness(self._asker.trust(ctx, result, query.metrics[0])),
+                **({"prices": paid.head()} if paid else {}),
             },
+            insights=[paid.insight().wire()] if paid and paid.unpriced else [],
             confidence=least,
         )
 

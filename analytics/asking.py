@@ -5,6 +5,7 @@ No data is null with confidence 0, never a zero.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,8 @@ import msgspec
 import pyarrow as pa
 
 from analytics import window as windows
-from analytics.errors import ValidationError
+from analytics.booked import EVENTS, held_by, told_by
+from analytics.errors import Overloaded, Timeout, ValidationError
 from analytics.insights import confidence as trusting
 from analytics.insights.confidence import Confidence
 from analytics.messages import Question
@@ -24,6 +26,8 @@ from analytics.tiles import ms
 from analytics.workspace import Metric, Workspace
 
 LIVE_WITHIN = timedelta(minutes=2)
+LAST_HOUR = Query(window=windows.parse("now-1h", "now-1h"))
+BOOKING_S = 1.0
 THEN = Trust(
     watermark=None, age_s=None, freshness=None, completeness=None, reporting=0, reason="nobody knows how it stood then"
 )
@@ -88,6 +92,7 @@ class Asker:
         asked = msgspec.structs.replace(query, metrics=[*query.metrics, ROWS]) if counted else query
         patience = {} if deadline_s is None else {"deadline_s": deadline_s}
         result = await self._store.query(asked, now=ctx.now, **patience)
+        await self._book(ctx, result)
         if counted:
             result.rows = result.totals.pop(ROWS).n
             result.table = result.table.drop_columns([c for c in result.table.column_names if c.startswith(ROWS)])
@@ -102,6 +107,16 @@ class Asker:
                 result.table = result.table.set_column(place, name, unknown_all)
         return result
 
+    async def _book(self, ctx: Context, result: Result) -> None:
+        """Every few seconds, where one call is told in more than one way: how much of what was told counts."""
+        booked = self.sources.booked
+        if ctx.past or not booked.due(ctx.now) or not any(_used(ctx, result, name) for name in result.totals):
+            return
+        booked.measuring(ctx.now)
+        with contextlib.suppress(Timeout, Overloaded):
+            told, _ = await told_by(self._store, ctx.workspace, LAST_HOUR, ctx.now, deadline_s=BOOKING_S)
+            booked.held = held_by(told)
+
     def _grounded(self, ctx: Context, result: Result, name: str, total: Total) -> bool:
         """Whether a zero is a fact: events were there, and a stream that would have brought this kind."""
         if total.n_previous:
@@ -115,13 +130,18 @@ class Asker:
     def trust(self, ctx: Context, result: Result, name: str | None = None) -> Trust:
         """What the streams behind a metric say, or with None those of the whole dataset that was asked."""
         metric = None if name is None else metric_of(ctx, result, name)
-        return self.trust_in(
+        sources = _named_sources(ctx.base.filters)
+        trust = self.trust_in(
             ctx,
             metric.dataset if metric else result.query.dataset or "events",
             result.period.seconds,
             kinds=_kinds(metric, ctx.workspace) if metric else None,
-            sources=_named_sources(ctx.base.filters),
+            sources=sources,
         )
+        counted = self.sources.booked.share(sources) if name and not ctx.past and _used(ctx, result, name) else None
+        if counted is None or trust.completeness is None:
+            return trust
+        return msgspec.structs.replace(trust, completeness=min(trust.completeness, counted))
 
     def silences(self, ctx: Context, result: Result, name: str) -> list[Silence]:
         """When those who send the events of a metric were silent; of the past nobody knows."""
@@ -218,6 +238,17 @@ def _kinds(metric: Metric, workspace: Workspace) -> frozenset[str] | None:
     if kind is None:
         return None
     return frozenset(kind if isinstance(kind, list | tuple) else [kind])
+
+
+def _used(ctx: Context, result: Result, name: str) -> bool:
+    """Whether a metric adds up tokens or money of events."""
+    if name == ROWS:
+        return False
+    metric = metric_of(ctx, result, name)
+    if metric.aggregate == "ratio" and metric.numerator:
+        return _used(ctx, result, metric.numerator)
+    columns = metric.columns or (metric.column or "",)
+    return metric.dataset == EVENTS and any(column.startswith(("tokens_", "cost")) for column in columns)
 
 
 def _named_sources(filters: Sequence[Filter]) -> frozenset[str] | None:

@@ -25,6 +25,7 @@ from analytics.insights.causes import Explanation
 from analytics.insights.changes import Insight
 from analytics.insights.confidence import Confidence
 from analytics.messages import BoardRequest
+from analytics.pricing import Pricing
 from analytics.query import Filter, Period, Result
 from analytics.sources import Trust
 from analytics.tiles import TILES, Answered
@@ -43,6 +44,7 @@ class Boards:
 
     def __init__(self, asker: Asker, explainer: Explainer, workspace_error: Callable[[], str | None]) -> None:
         self._asker, self._explainer, self._forecaster = asker, explainer, Forecaster(asker)
+        self._pricing = Pricing(asker)
         self._workspace_error = workspace_error
 
     async def answer(
@@ -81,6 +83,7 @@ class Boards:
         for tile in board.tiles:
             tiles[tile.id], found = self._tile(ctx, tile, answers, expecting, explained)
             insights += found
+        insights = [*await self._pricing.tell(ctx, board, tiles, memo), *insights]
         insights = [*await self._forecaster.tell(ctx, board, tiles, memo), *insights]
         shown = next((r for r in answers.values() if isinstance(r, Result)), None)
         heads = [t["head"]["confidence"] for t in tiles.values() if t["head"].get("confidence") is not None]

@@ -15,6 +15,7 @@ from analytics.asking import Answer, Asker, Context, executed, freshness, live, 
 from analytics.errors import ValidationError
 from analytics.insights import confidence as trusting
 from analytics.insights.confidence import Confidence
+from analytics.inventory import Inventory
 from analytics.messages import Rows, SourcesRequest, Values
 from analytics.query import Filter, Mark, Query, Result
 from analytics.sources import Sender
@@ -32,6 +33,7 @@ class Browser:
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
+        self._inventory = Inventory(asker)
 
     async def rows(self, request: Rows, now: datetime, allowed: Sequence[Filter]) -> Answer:
         """A page of raw rows, the newest first. Raises ValidationError, NotFound."""
@@ -96,7 +98,7 @@ class Browser:
 
     async def sources(self, request: SourcesRequest, now: datetime, allowed: Sequence[Filter]) -> Answer:
         """Who sends. Under filters, and for a key that is bound to domains, told from the rows that are left and
-        nothing else: the rhythm of a sender is that of all it sends."""
+        nothing else, and without detail: the rhythm of a sender is that of all it sends."""
         ctx = self._asker.context(request, now, allowed, "now-1h")
         dataset = ctx.workspace.dataset(request.dataset).name
         period = windows.resolve(ctx.base.window, now)
@@ -112,6 +114,9 @@ class Browser:
             told |= {"drops": msgspec.to_builtins(drops), "dropped": sum(drop.count for drop in drops)}
             told["events_per_min"] = trust.events_per_min
         listed = [msgspec.to_builtins(s) | {"last_seen": rfc3339(s.last_seen)} for s in senders]
+        if request.detail and not ctx.base.filters:
+            seen = await self._inventory.of(ctx, dataset, [s.source for s in senders])
+            listed = [s | seen.get(s["source"], {}) for s in listed]
         return Answer(
             analytics={"sources": listed, **told, **freshness(trust)},
             confidence=Confidence(None, trust.freshness, trust.completeness) if senders else trusting.NOTHING,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 import pyarrow as pa
 
-KINDS = ("flow", "agent", "tool", "model", "resource", "log", "event")
+KINDS = ("flow", "agent", "tool", "model", "usage", "resource", "log", "event")
+WAYS = ("span", "log", "transcript", "metric", "event")
 STATUSES = ("ok", "error")
 
 
@@ -28,11 +29,15 @@ COLUMNS: tuple[Column, ...] = (
     Column("time", UTC_US, "event time, UTC; for a span the moment it ended"),
     Column("received", UTC_US, "arrival at this server, UTC"),
     Column("event_id", pa.string(), "identity for de-duplication; a span: trace id + ':' + span id"),
-    Column("kind", pa.string(), "flow, agent, tool, model, resource, log or event", True),
+    Column("kind", pa.string(), "flow, agent, tool, model, usage, resource, log or event", True),
     Column("name", pa.string(), "what happened: span name, flow name, metric name", True),
     Column("domain", pa.string(), "the part of the business it belongs to", True),
     Column("source", pa.string(), "who sent it: service name or exporter", True),
     Column("flow_id", pa.string(), "the flow (trace, conversation) it belongs to"),
+    Column("session", pa.string(), "the session of the tool or conversation it belongs to"),
+    Column("call_id", pa.string(), "the model's own id of the call, the same however the call was told"),
+    Column("way", pa.string(), "how it was told: span, log, transcript, metric or event"),
+    Column("evidence", pa.bool_(), "true where another row of the same call or session is the one that counts"),
     Column("parent_id", pa.string(), "event_id of the parent, null at the root"),
     Column("agent", pa.string(), "the agent that acted", True),
     Column("model", pa.string(), "the model that was called", True),
@@ -45,6 +50,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("tokens_input", pa.int64(), "input tokens, cached ones included"),
     Column("tokens_output", pa.int64(), "output tokens"),
     Column("tokens_cached", pa.int64(), "input tokens read from a cache"),
+    Column("tokens_cache_written", pa.int64(), "input tokens written to a cache"),
     Column("cost_usd", pa.float64(), "cost in US dollars as the sender reported it"),
     Column("value", pa.float64(), "value of a resource reading or metric point; a histogram's sum"),
     Column("unit", pa.string(), "unit of value, UCUM where the sender uses it"),

@@ -13,11 +13,12 @@ from analytics import window as windows
 from analytics.asking import Answer, Asker, Context, rfc3339
 from analytics.critical import Interval, critical_path
 from analytics.errors import NotFound, nearest
-from analytics.flows import COUNTED, FLOW, LONGEST_MS, MARGIN, TOKENS, Positional
+from analytics.flows import COUNTED, FLOW, LONGEST_MS, MARGIN, TOKENS
 from analytics.insights.confidence import Confidence
 from analytics.messages import FlowDetail
 from analytics.query import Filter, Period
 from analytics.store.base import Store
+from analytics.store.dialect import Positional
 from analytics.store.terms import Terms
 from analytics.window import EPOCH, US
 

@@ -24,7 +24,7 @@ from analytics.messages import Flows
 from analytics.query import Filter, Period
 from analytics.sources import Trust
 from analytics.store.base import Store
-from analytics.store.dialect import DuckDB
+from analytics.store.dialect import Positional
 from analytics.store.terms import Terms
 
 OWN = ("event_id", "time", "name", "agent", "domain", "source", "user", "status", "error_type", "duration_ms")
@@ -47,13 +47,6 @@ ADDED = (
     "count(*) FILTER (WHERE kind = 'tool') AS tool_calls",
     "count(*) FILTER (WHERE status = 'error') AS errors",
 )
-
-
-class Positional(DuckDB):
-    """Parameters by their place, as `Store.read` takes them."""
-
-    def parameter(self, name: str) -> str:
-        return f"${int(name[1:]) + 1}"
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
@@ -82,6 +75,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     def kept(self, terms: Terms, filters: Sequence[Filter] = ()) -> list[str]:
         """The conditions on every row that is read, and further ones."""
         return terms.kept((*self.visible, *filters), self.ctx.base.as_of)
+
+    def counted(self, terms: Terms) -> list[str]:
+        """The conditions on the rows that are added up."""
+        return terms.counted(self.visible, self.ctx.base.as_of)
 
 
 class FlowPages:
@@ -161,7 +158,7 @@ class FlowPages:
 
     def _sums(self, asked: Asked, terms: Terms, since: datetime, until: datetime, flows: str) -> str:
         within = terms.within(_around(since, until))
-        where = " AND ".join([within, *asked.kept(terms), f"{FLOW} IN {flows}"])
+        where = " AND ".join([within, *asked.counted(terms), f"{FLOW} IN {flows}"])
         return f"SELECT {FLOW} AS flow_id, {', '.join(ADDED)} FROM {{events}} WHERE {where} GROUP BY 1"
 
     def _head(self, asked: Asked, trust: Trust) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""`load FILE...`: any table into a dataset with a board of its own. Works beside a running server, and without one."""
+"""`load FILE...`: any table into a dataset with a board of its own; `load claude-code`, `load codex`: the sessions of a
+tool. Works beside a running server, and without one."""
 
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ from analytics.terminal import faces
 
 KEY = "load"
 COLUMNS_SHOWN = 60
+TOOLS = ("claude-code", "codex")  # whose sessions are read
 
 
 class Program(Protocol):
@@ -54,7 +56,11 @@ def load_command(program: Callable[[Path], Program]) -> Callable[..., None]:
 
     def load(
         files: Annotated[
-            list[str], typer.Argument(help="CSV, JSON lines, JSON or Parquet, also packed; globs, URLs, or - for stdin")
+            list[str],
+            typer.Argument(
+                help="CSV, JSON lines, JSON or Parquet, also packed; globs, URLs, or - for stdin; or claude-code or "
+                "codex, and the folder of its sessions unless it is the usual one"
+            ),
         ],
         dataset: Annotated[str, typer.Option(help="name of the dataset; made of the file's name unless told")] = "",
         time: Annotated[str, typer.Option(help="column of the rows' time, or several such as year+month+day")] = "",
@@ -75,9 +81,25 @@ def load_command(program: Callable[[Path], Program]) -> Callable[..., None]:
         ] = None,
         yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask before loading")] = False,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be made, and load nothing")] = False,
+        follow: Annotated[bool, typer.Option("--follow", help="sessions: stay, and send what is written")] = False,
+        text: Annotated[bool, typer.Option("--text", help="sessions: keep prompts and completions too")] = False,
+        again: Annotated[bool, typer.Option("--again", help="sessions: read from the start")] = False,
         data: Data = DEFAULT,
     ) -> None:
-        """Load files into a dataset with dimensions, metrics and a first board of their own."""
+        """Load files into a dataset with dimensions, metrics and a first board of their own, or the sessions of a
+        tool into the events."""
+        tool = files[0] if files[0] in TOOLS else ""
+        table: dict[str, Any] = {"--dataset": dataset, "--time": time, "--type": type, "--delimiter": delimiter}
+        table |= {"--header": header is not None, "--title": title, "--rejects": rejects}
+        sessions = {"--follow": follow, "--text": text, "--again": again}
+        with faces(1):
+            if wrong := next((name for name, value in (table if tool else sessions).items() if value), ""):
+                raise ValidationError(f"{wrong} is for {'files' if tool else 'sessions'}, not for {files[0][:80]}")
+        if tool:
+            asked = {"follow": follow, "text": text, "again": again, "dry_run": dry_run}
+            with faces(1):
+                _sessions(program, tool, [Path(name).expanduser() for name in files[1:]], data, asked)
+            return
         with faces(1), spooled(files) as named:
             job = Job(Options(dataset, time, types(type), delimiter, header, title, rejects, yes, dry_run), named, data)
             job.look()
@@ -87,6 +109,16 @@ def load_command(program: Callable[[Path], Program]) -> Callable[..., None]:
                 job.load(target)
 
     return load
+
+
+def _sessions(
+    program: Callable[[Path], Program], tool: str, folders: list[Path], data: Path, asked: dict[str, bool]
+) -> None:
+    from analytics.load.transcripts_cli import Asked, run
+
+    out, err = Console(highlight=False, soft_wrap=not sys.stdout.isatty()), Console(stderr=True, highlight=False)
+    what = Asked(tool=tool, folders=folders, data=data, **asked)
+    run(what, lambda: server(data), lambda: local(program, data), lambda: Bar(err), out)
 
 
 class Options(msgspec.Struct):

@@ -120,9 +120,18 @@ class Values(Question, kw_only=True, tag="values"):
 
 
 class SourcesRequest(Question, kw_only=True, tag="sources"):
-    """Who sends: last seen, rhythm, rate, lateness, and what was dropped and why."""
+    """Who sends: last seen, rhythm, rate, lateness, and what was dropped and why.
+
+    detail: also how each one sends, minute by minute and in which ways, and which of its attributes have a column.
+    """
 
     dataset: str = "events"
+    detail: bool = False
+
+
+class LedgerRequest(Question, kw_only=True, tag="ledger"):
+    """What counts and why: per source and way what it told of tokens and money, how much of it is the record, how far
+    it agrees with the record and where it differs."""
 
 
 class Explain(Question, kw_only=True, tag="explain"):
@@ -155,7 +164,16 @@ class Ask(Question, kw_only=True, tag="ask"):
     as_of: datetime | None = None
 
 
-Standing = FlowAnalytics | ResourceAnalytics | AgentAnalytics | QueryRequest | BoardRequest | Flows | SourcesRequest
+Standing = (
+    FlowAnalytics
+    | ResourceAnalytics
+    | AgentAnalytics
+    | QueryRequest
+    | BoardRequest
+    | Flows
+    | SourcesRequest
+    | LedgerRequest
+)
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -272,7 +290,7 @@ class GoingAway(Reply, kw_only=True, tag="going_away"):
     reconnect_after_ms: int
 
 
-BROWSED = (Flows, FlowDetail, Rows, Values, SourcesRequest)
+BROWSED = (Flows, FlowDetail, Rows, Values, SourcesRequest, LedgerRequest)
 REASONED = (Explain, Forecast, Ask)
 PLAIN = (FlowAnalytics, ResourceAnalytics, AgentAnalytics, QueryRequest, BoardRequest, *BROWSED, *REASONED)
 V1 = (*PLAIN, Subscribe, Unsubscribe, Ping)

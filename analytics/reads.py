@@ -14,6 +14,7 @@ from analytics.messages import (
     FlowDetail,
     Flows,
     Forecast,
+    LedgerRequest,
     QueryRequest,
     Question,
     ResourceAnalytics,
@@ -37,7 +38,7 @@ def read_by(request: Question, workspace: Workspace) -> frozenset[str]:
             return _behind((ROWS, *agent.AGENT_METRICS), None, workspace)
         case ResourceAnalytics():
             return _behind((ROWS, *agent.RESOURCE_METRICS, *agent.READING_METRICS), None, workspace)
-        case Flows() | FlowDetail():
+        case Flows() | FlowDetail() | LedgerRequest():
             return frozenset({EVENTS})
         case QueryRequest():
             return _behind(request.metrics, request.dataset, workspace)

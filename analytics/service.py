@@ -21,6 +21,7 @@ from analytics.agent import AnalyticsAgent
 from analytics.asking import Answer, rfc3339
 from analytics.errors import Forbidden, Internal, NotFound, PlumblineError, Timeout, ValidationError, unknown
 from analytics.hub import Hub, Subscriber
+from analytics.ingest.counters import Counters
 from analytics.ingest.intake import Batch, Intake
 from analytics.language.interpreter import Rights
 from analytics.load.datasets import Datasets
@@ -46,6 +47,7 @@ class Service:
         agent: AnalyticsAgent,
         hub_factory: Callable[[Any], Hub],
         intake: Intake,
+        counters: Counters,
         store: Store,
         sources: Sources,
         workspace: Callable[[], Workspace],
@@ -56,6 +58,7 @@ class Service:
         self._datasets = datasets
         self._agent = agent
         self._intake = intake
+        self._counters = counters
         self._store = store
         self._sources = sources
         self._workspace = workspace
@@ -88,7 +91,18 @@ class Service:
                     self._sources.dropped(drop.count, self._now(), dataset=dataset, senders=senders, **why)
             if batch.table.num_rows == 0:
                 return Ack(0, 0, self._store.stats()["rows"]), batch
+            if format.startswith("otlp-metrics"):  # shielded: whoever hangs up, what was told is kept or taken back
+                return await asyncio.shield(self._append_counted(dataset, batch.table)), batch
             return await self._store.append(dataset, batch.table), batch
+
+    async def _append_counted(self, dataset: str, points: pa.Table) -> Ack:
+        """Keep points and their increments in one batch, acknowledged and refused together."""
+        counted = await asyncio.to_thread(self._counters.count, points)
+        try:
+            return await self._store.append(dataset, pa.concat_tables([points, counted.rows]))
+        except BaseException:
+            self._counters.take_back(counted)
+            raise
 
     async def keep(self, principal: Principal, dataset: str, table: pa.Table) -> Ack:
         """Keep rows of a load, which are in the dataset's schema already. Raises as `ingest` does."""

@@ -41,6 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit: Annotated[str, Setting("memory the store's engine may use")] = "2GB"
     ingest_mb: Annotated[int, Setting("largest intake body in MB, as it arrives")] = 16
     unpacked_mb: Annotated[int, Setting("largest intake body in MB, unpacked")] = 64
+    keep_text: Annotated[
+        bool, Setting("store prompts and answers that OTLP attributes carry, else only their length")
+    ] = False
     upload_mb: Annotated[int, Setting("largest file in MB that the page Load data takes")] = 2048
     message_kb: Annotated[int, Setting("largest inbound socket message in KiB")] = 64
     messages_per_s: Annotated[int, Setting("socket messages a second and socket")] = 20

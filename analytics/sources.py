@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analytics.booked import EVENTS, Booked
+
 MEMORY_S = 3600
 MIN_GAPS = 5
 LIVE_ARRIVAL_S = 60  # an arrival whose newest event is older than this is a back-fill
@@ -69,11 +71,12 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """Events that were refused for one reason, and where the newest was and what was expected."""
+    """Events that were refused for one reason, where the newest was and what was expected, and who sent them."""
 
     reason: str
     count: int
     example: str
+    sources: list[str] = []
 
 
 class _Drop(msgspec.Struct, frozen=True):
@@ -165,6 +168,7 @@ class Sources:
     """All streams, fed with every committed batch."""
 
     def __init__(self) -> None:
+        self.booked = Booked()
         self._streams: dict[tuple[str, str, str], Stream] = {}
         self._drops: deque[_Drop] = deque(maxlen=100_000)
         self._domains: dict[tuple[str, str], int] = {}
@@ -172,6 +176,8 @@ class Sources:
 
     def observe(self, dataset: str, table: pa.Table, now: datetime) -> None:
         """Learn from rows that arrived now; those of a file have no kind and no domain."""
+        if dataset == EVENTS:
+            self.booked.observe(table)
         now_s = int(now.timestamp())
         time_us = table["time"].cast(pa.int64())
         recent = pc.and_(pc.greater(time_us, (now_s - MEMORY_S) * US), pc.less_equal(time_us, (now_s + 1) * US))
@@ -221,8 +227,9 @@ class Sources:
         found: dict[str, Lost] = {}
         for drop in self._drops:
             if drop.dataset == dataset and since.timestamp() <= drop.at < until.timestamp():
-                before = found[drop.reason].count if drop.reason in found else 0
-                found[drop.reason] = Lost(drop.reason, before + drop.count, drop.example)
+                before = found.get(drop.reason, Lost(drop.reason, 0, ""))
+                senders = sorted({*before.sources, *(sender or "" for sender in drop.senders)})
+                found[drop.reason] = Lost(drop.reason, before.count + drop.count, drop.example, senders)
         return sorted(found.values(), key=lambda lost: -lost.count)
 
     def senders(self, now: datetime, dataset: str = "events") -> list[Sender]:
@@ -235,6 +242,18 @@ class Sources:
                 streams.setdefault(source, []).append((kind, stream))
         found = [_sender(source, every, now_s) for source, every in streams.items()]
         return sorted(found, key=lambda s: (not s.late, -s.events_per_min, s.source))
+
+    def minutes(self, now: datetime, dataset: str = "events") -> dict[str, list[int]]:
+        """Events of each source in each of the last 60 minutes, the oldest first."""
+        now_s = int(now.timestamp())
+        found: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
+        for (of, source, _), stream in self._streams.items():
+            if of == dataset:
+                seconds = np.fromiter(stream.counts, dtype=np.int64, count=len(stream.counts))
+                counts = np.fromiter(stream.counts.values(), dtype=np.int64, count=len(stream.counts))
+                ago = np.maximum(now_s - seconds, 0) // 60
+                np.add.at(found.setdefault(source, np.zeros(60, np.int64)), 59 - ago[ago < 60], counts[ago < 60])
+        return {source: counts.tolist() for source, counts in found.items()}
 
     def domains(self, dataset: str = "events") -> list[str]:
         """Domains seen lately, for pickers."""

@@ -265,7 +265,7 @@ def _sparks(a: Answered) -> list[list[Any]]:
     return [groups[row][0][skip:end] if row in groups else [] for row in rows]
 
 
-UNITS = {"duration_ms": "ms", "cost_usd": "usd", "tokens_input": "tokens", "tokens_output": "tokens"}
+UNITS = {"duration_ms": "ms", "cost_usd": "usd", "cost": "usd", "tokens_input": "tokens", "tokens_output": "tokens"}
 
 
 def latest(a: Answered) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from analytics import events
 from analytics.errors import NotFound, ValidationError, unknown
+from analytics.prices import COMPUTED, Book
 from analytics.yaml_lines import MAX_BYTES
 
 Good = Literal["up", "down", "none"]
@@ -59,6 +60,11 @@ def schema(dataset: Dataset) -> pa.Schema:
         return events.SCHEMA
     own = [events.SCHEMA.field(name) for name in OWN]
     return pa.schema([*own, *(pa.field(name, ARROW[column.type]) for name, column in dataset.columns.items())])
+
+
+def readable(dataset: Dataset) -> pa.Schema:
+    """What may be asked of a dataset's rows: its columns, and of events what is worked out from them."""
+    return schema(dataset) if dataset.columns else pa.schema([*events.SCHEMA, *COMPUTED])
 
 
 class Dimension(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +161,7 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: dict[str, Dimension]
     metrics: dict[str, Metric]
     boards: dict[str, Board]
+    book: Book = Book()
 
     def dataset(self, name: str) -> Dataset:
         """Raises NotFound."""

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from analytics import events
 from analytics.errors import PlumblineError, unknown
+from analytics.prices import DOLLAR, Price, Rate
 from analytics.window import parse as parse_window
-from analytics.workspace import Board, Bounds, Dataset, Dimension, Metric, Problem, Tile, schema
+from analytics.workspace import Board, Bounds, Dataset, Dimension, Metric, Problem, Tile, readable
 from analytics.yaml_lines import Node
 
 NUMERIC = ("sum", "avg", "min", "max", "last", "quantile")
@@ -50,6 +51,8 @@ class Declared(msgspec.Struct, frozen=True):
     metrics: dict[str, Metric]
     boards: dict[str, Board]
     places: dict[tuple[str, str], Place]
+    prices: dict[str, Price] = {}
+    rates: dict[str, tuple[Rate, ...]] = {}
 
     def names(self, kind: str, namespace: str = "") -> list[str]:
         """The names of a kind, those of the namespace as its own file writes them."""
@@ -58,7 +61,7 @@ class Declared(msgspec.Struct, frozen=True):
 
     def fields(self, dataset: str) -> pa.Schema | None:
         """The columns of a dataset; None where it was not declared, or wrongly."""
-        return schema(self.datasets[dataset]) if dataset in self.datasets else None
+        return readable(self.datasets[dataset]) if dataset in self.datasets else None
 
 
 def check(declared: Declared) -> Iterator[Problem]:
@@ -75,6 +78,17 @@ def check(declared: Declared) -> Iterator[Problem]:
             yield place.problem(error.message, "window")
         for tile in board.tiles:
             yield from check_tile(declared, tile, declared.places["tile", f"{board.name}/{tile.id}"])
+    for price in declared.prices.values():
+        yield from _price(declared, price, declared.places["price", price.name])
+
+
+def _price(declared: Declared, price: Price, place: Place) -> Iterator[Problem]:
+    """Whether a price can be told in dollars, and holds on any day."""
+    if price.since and price.until and price.since > price.until:
+        yield place.problem(f"it ends on {price.until}, before it begins on {price.since}", "to")
+    if price.currency != DOLLAR and ("rate", price.currency) not in declared.places:
+        told = unknown("rate for the currency", price.currency, [DOLLAR, *declared.names("rate")])
+        yield place.problem(f"`currency`: {told}", "currency")
 
 
 def _dimension(declared: Declared, dimension: Dimension) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from analytics.errors import nearest
@@ -137,6 +138,51 @@ def where(node: Node) -> dict[str, Any]:
     return chosen
 
 
+def amount(node: Node) -> float:
+    """Money: a number that is not negative."""
+    if not isinstance(node.value, int | float) or isinstance(node.value, bool) or not 0 <= node.value < math.inf:
+        raise Wrong(f"expected a number from 0 on, got {shown(node)}")
+    return float(node.value)
+
+
+def worth(node: Node) -> float:
+    """Money that something is worth: more than nothing."""
+    if not amount(node):
+        raise Wrong("expected more than 0")
+    return amount(node)
+
+
+def day(node: Node) -> date:
+    try:
+        return date.fromisoformat(text(node))
+    except ValueError:
+        raise Wrong(f"expected a day such as 2026-08-31, got {shown(node)}") from None
+
+
+def currency(node: Node) -> str:
+    if not CURRENCY.fullmatch(text(node)):
+        raise Wrong(f"expected three capital letters such as EUR, got {shown(node)}")
+    return text(node)
+
+
+def models(node: Node) -> tuple[str, ...]:
+    """Patterns of the names of models, at most 100."""
+    listed = names(node)
+    if len(listed) > 100:
+        raise Wrong(f"expected at most 100 patterns, got {len(listed)}")
+    if wrong := next((each for each in listed if not MODEL.fullmatch(each)), None):
+        raise Wrong(f"expected names of models with * and ? for what differs, no brackets, got {wrong[:60]!r}")
+    return listed
+
+
+def truth(node: Node) -> bool:
+    if not isinstance(node.value, bool):
+        raise Wrong(f"expected true or false, got {shown(node)}")
+    return node.value
+
+
+CURRENCY = re.compile(r"[A-Z]{3}")
+MODEL = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\[\]\\]{1,120}")
 ABOUT: dict[str, Check] = {"title": text, "description": text}
 MEASURES: dict[str, Check] = dict.fromkeys(AGGREGATES, text) | {"count": nothing, "sum": names, "ratio": pair}
 FIELDS: dict[str, dict[str, Check]] = {
@@ -149,6 +195,10 @@ FIELDS: dict[str, dict[str, Check]] = {
     | MEASURES
     | {"dataset": text, "q": share, "where": where, "per": one_of(*PER_SECONDS), "unit": text}
     | {"good": one_of("up", "down", "none"), "bounds": bounds, "limit": limit, "synonyms": synonyms},
+    "price": dict.fromkeys(("input", "output", "cached", "cache_written"), amount)
+    | dict.fromkeys(("from", "to", "checked"), day)
+    | {"model": models, "currency": currency, "source": text, "example": truth},
+    "rate": {"from": day, "usd": worth},
     "board": ABOUT | {"window": window, "empty": text, "tiles": lambda node: node},
     "tile": {"id": text, "type": one_of(*TILE_TYPES), "title": text, "subtitle": text, "note": text}
     | {"metric": text, "metrics": names, "by": names, "columns": names, "dataset": text, "where": where}

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from analytics.errors import unknown
+from analytics.prices import Book, Price, Rate
 from analytics.workspace import (
     AGGREGATES,
     OWN,
@@ -25,16 +28,22 @@ from analytics.workspace import (
     WorkspaceError,
 )
 from analytics.workspace_checks import Declared, Place, check
-from analytics.workspace_fields import FIELDS, Check, Wrong, shown, text
+from analytics.workspace_fields import CURRENCY, FIELDS, MODEL, Check, Wrong, shown, text
 from analytics.workspace_names import resolve
 from analytics.yaml_lines import Node, Parsed, parse
 
 MAX_TILES = 40
 MAX_COLUMNS = 2000
 PER_AGGREGATES = ("count", "sum", "distinct")  # the others do not grow with time: "per hour" would mean nothing
-SECTIONS = {"datasets": "dataset", "dimensions": "dimension", "metrics": "metric", "boards": "board"}
+SECTIONS = {"datasets": "dataset", "dimensions": "dimension", "metrics": "metric", "boards": "board",
+            "prices": "price", "rates": "rate"}  # fmt: skip
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # boards and tiles: names that only URLs and ids see
+NAMES = {  # of what is not named by the plain rule, and how that is said
+    "board": (SLUG, "letters, digits and _ (at most 64), a letter first"),
+    "price": (MODEL, "at most 120 characters, none of them a bracket"),
+    "rate": (CURRENCY, "three capital letters such as EUR"),
+}
 TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")  # datasets: the store has a table of this name
 COLUMN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,120}")
 
@@ -57,7 +66,14 @@ def read(sources: Sequence[tuple[Path, bytes]], parse: Callable[[bytes], Parsed]
         dimensions=declared.dimensions,
         metrics=declared.metrics,
         boards=declared.boards,
+        book=Book(_in_order(declared, named), declared.rates),
     )
+
+
+def _in_order(declared: Declared, files: Sequence[str]) -> tuple[Price, ...]:
+    """All prices, those of later files first."""
+    place = {price.name: files.index(declared.places["price", price.name].file) for price in declared.prices.values()}
+    return tuple(sorted(declared.prices.values(), key=lambda price: -place[price.name]))
 
 
 def labels(paths: Iterable[Path]) -> list[str]:
@@ -106,17 +122,22 @@ class FileReader:
             name = f"{self.namespace}.{own}" if self.namespace and kind in ("dimension", "metric") else own
             self.declared.places[kind, name] = place
             before = getattr(self.declared, section).pop(name, None)
+            allowed, told = NAMES.get(kind, (NAME, NAMES["board"][1]))
+            if not allowed.fullmatch(own):
+                self.problems.append(place.problem(f"a name is {told}"))
+                continue
+            if kind == "rate":
+                self.declared.rates[name] = self.rates(place)
+                continue
             if entry.mapping is None:
                 self.problems.append(place.problem(f"expected a mapping of fields, got {shown(entry)}"))
-                continue
-            if not (SLUG if kind == "board" else NAME).fullmatch(own):
-                self.problems.append(place.problem("a name is letters, digits and _ (at most 64), a letter first"))
                 continue
             if before is not None and kind == "dataset" and bool(before.columns) != ("columns" in entry.mapping):
                 self.problems.append(place.problem("another file has this dataset with other columns; rename it"))
                 continue
             build: Callable[[str, Place, dict[str, Any]], Any] = getattr(self, kind)
-            fields = _titled(own, self.fields(place, FIELDS[kind]))
+            fields = self.fields(place, FIELDS[kind])
+            fields = fields if kind == "price" else _titled(own, fields)
             getattr(self.declared, section)[name] = build(name, place, fields)
 
     def fields(self, place: Place, checks: Mapping[str, Check]) -> dict[str, Any]:
@@ -203,6 +224,38 @@ class FileReader:
             self.problems.append(place.problem(f"`per` goes with {', '.join(PER_AGGREGATES)}, not {aggregate}", "per"))
         if aggregate == "ratio" and "where" in given:
             self.problems.append(place.problem("put `where` on the two metrics of the ratio", "where"))
+
+    def price(self, name: str, place: Place, fields: dict[str, Any]) -> Price:
+        """A price for the models that it names, else for the one whose name it bears."""
+        given = place.node.mapping or {}
+        for key in ("input", "output"):
+            if key not in given:
+                self.problems.append(place.problem(f"`{key}` is missing: what a million tokens cost"))
+        if not {"checked", "from"} & given.keys():
+            self.problems.append(place.problem("prices age: say when it was looked up in `checked`, or `from` when on"))
+        since, until = fields.pop("from", None), fields.pop("to", None)
+        found = {"models": fields.pop("model", (name,)), "checked": since or date.min, "input": 0.0, "output": 0.0}
+        return Price(name=name, since=since, until=until, **found | fields)
+
+    def rates(self, place: Place) -> tuple[Rate, ...]:
+        """What a currency was worth, as `[{from: DAY, usd: NUMBER}, ...]`, oldest first."""
+        entries = place.node.value if isinstance(place.node.value, list) else []
+        if not entries:
+            told = f"expected a list such as [{{from: 2026-01-01, usd: 1.08}}], got {shown(place.node)}"
+            self.problems.append(place.problem(told))
+        found: list[tuple[Rate, Place]] = []
+        for entry in entries:
+            at = Place(self.name, entry, place.label)
+            fields = self.fields(at, FIELDS["rate"])
+            if lacking := [key for key in FIELDS["rate"] if key not in (entry.mapping or {})]:
+                self.problems.append(at.problem(f"`{lacking[0]}` is missing"))
+            elif len(fields) == len(FIELDS["rate"]):
+                found.append((Rate(fields["from"], fields["usd"]), at))
+        for (before, _), (after, at) in pairwise(found):
+            if after.since <= before.since:
+                told = f"`from`: expected a day after {before.since}, the one before it; got {after.since}"
+                self.problems.append(at.problem(told, "from"))
+        return tuple(rate for rate, _ in found)
 
     def board(self, name: str, place: Place, fields: dict[str, Any]) -> Board:
         tiles = fields.pop("tiles", None)

@@ -25,7 +25,8 @@ function kpi(tile, body, board) {
   const versus = h("span")
   const attention = h("em.attention", { hidden: true }, icon("warn"), h("span"))
   const forecast = h("div.forecast", { hidden: true })
-  body.append(value, h("div.delta", {}, change, versus, attention), forecast)
+  const prices = h("div.forecast", { hidden: true })
+  body.append(value, h("div.delta", {}, change, versus, attention), forecast, prices)
   const spark = new Spark(tile, body, board)
   return {
     update(head, columns) {
@@ -43,6 +44,7 @@ function kpi(tile, body, board) {
       say(attention.lastChild, ATTENTION[head.attention] ?? "")
       mark(spark.svg, "data-tone", way === "bad" || head.attention ? "bad" : null)
       foretell(forecast, head.forecast, board)
+      priced(prices, head.prices)
       spark.update(head, columns)
     },
     describe: (text) => spark.describe(text),
@@ -62,6 +64,18 @@ function foretell(line, forecast, board) {
     forecast.earliest !== null && `Earliest ${when(forecast.earliest)}`,
     forecast.latest !== null && `Latest ${when(forecast.latest)}`,
     forecast.reason ? `${forecast.reason[0].toUpperCase()}${forecast.reason.slice(1)}` : "The interval holds 95 of 100 times",
+  ].filter(Boolean).join("\n"))
+}
+
+/** How much of a cost is an estimate and how old its prices are, in one line. */
+function priced(line, prices) {
+  line.hidden = !prices
+  if (!prices) return
+  say(line, prices.text)
+  mark(line, "data-near", prices.unpriced ? "" : null)
+  mark(line, "data-tip", [
+    prices.oldest && `The oldest price used was looked up on ${prices.oldest}${prices.example ? "; it is a built-in example" : ""}`,
+    prices.models.length > 0 && `No price: ${prices.models.slice(0, 8).map((model) => model ?? "(no model)").join(", ")}`,
   ].filter(Boolean).join("\n"))
 }
 

@@ -76,6 +76,7 @@ PAGES = (
     Page("/explore", "Explore", view="explore", arguments=("metrics", "by", "chart", "limit", "multiples", "dataset")),
     Page("/compare", "Compare", view="compare", arguments=("board", "a", "b")),
     Page("/board", "Board", board=ANY, arguments=("board",), place=""),
+    Page("/sources", "Sources", view="sources_page", arguments=("sender", "search", "connect"), place="more"),
     Page("/load", "Load data", view="load", place="more"),
     Page("/health", "Health", board="health", place="more", extra="health.html"),
 )

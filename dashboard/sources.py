@@ -85,7 +85,9 @@ class RemoteSource:
         except Unreachable as error:
             raise Unreachable(f"no server at {self.url}: {error.message}", hint="is it running?") from None
         kinds: dict[str, Any] = {"datasets": Dataset, "dimensions": Dimension, "metrics": Metric, "boards": Board}
-        made = {what: {x["name"]: msgspec.convert(x, kinds[what]) for x in found} for what, found in told.items()}
+        made: dict[str, Any] = {
+            what: {x["name"]: msgspec.convert(x, kinds[what]) for x in found} for what, found in told.items()
+        }
         return Workspace(**made)
 
     def home(self, board: Board) -> str:

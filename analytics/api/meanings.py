@@ -35,6 +35,7 @@ MEANINGS: dict[str, str] = {
     "QueryRequest.dataset": "the dataset that names are looked up in",
     "Rows.dataset": "the dataset whose rows they are",
     "SourcesRequest.dataset": "the dataset they send to",
+    "SourcesRequest.detail": "also the rhythm by minute, the ways, and which attributes have a column",
     "Rows.columns": "columns to return; without them all",
     "Tile.link": "the page that a row leads to, filtered by it",
     "BoardRequest.tiles": "tiles as a workspace declares them, for a board that no file declares",
@@ -237,6 +238,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "rows": {"type": "rows", "id": 1, "window": "now-15m", "columns": ["time", "name", "agent", "status"], "limit": 20},
     "values": {"type": "values", "id": 1, "window": "now-1h", "dim": "agent", "search": "plan"},
     "sources": {"type": "sources", "id": 1},
+    "ledger": {"type": "ledger", "id": 1, "window": "now-1d"},
     "subscribe": {
         "type": "subscribe",
         "id": 2,

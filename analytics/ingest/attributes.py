@@ -4,6 +4,7 @@ Keys in `attributes`: a span's own attribute keeps its name; `resource.*` and `s
 the resource and the scope, `span.*`, `log.*` and `metric.*` are fields of the record without a column.
 An own attribute that starts with one of these prefixes gets `attributes.` before it, so none collide.
 bytes become base64 text, NaN and infinities text. An attribute that became a column is not repeated.
+Of what people and models wrote only `<name>.length` stays, in characters, unless the vocabulary keeps text.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from analytics.events import BY_NAME
 from analytics.ingest.reasons import Reason, Refused
 from analytics.ingest.values import cleaned, jsonable
-from analytics.ingest.vocabulary import COLUMNS, Vocabulary
+from analytics.ingest.vocabulary import COLUMNS, Event, Place, Vocabulary
 
 RESERVED = ("resource.", "scope.", "span.", "log.", "metric.", "attributes.")
 MEMO_MAX = 50_000  # distinct attributes remembered within one body
@@ -40,6 +41,7 @@ class Key(NamedTuple):
     exact: type | None
     label: str
     watched: bool
+    hidden: bool
 
 
 class Attribute(NamedTuple):
@@ -73,11 +75,15 @@ class Shared(NamedTuple):
 
 
 class Attributes:
-    """Maps the attributes of one request to `columns`, all others stay attributes; the memo lives as long."""
+    """Maps the attributes of one request to `columns`, all others stay attributes; the memo lives as long.
+    Those of an `event` have places of their own."""
 
-    def __init__(self, vocabulary: Vocabulary, columns: tuple[str, ...] = COLUMNS) -> None:
+    def __init__(self, vocabulary: Vocabulary, columns: tuple[str, ...] = COLUMNS, event: Event | None = None) -> None:
         self._vocabulary = vocabulary
         self._columns = frozenset(columns)
+        self._event = event
+        self._own: dict[str, Place] = event.places() if event else {}
+        self._events: dict[int, Attributes] = {}
         self._memo: dict[bytes, Attribute] = {}
         self._keys: dict[str, dict[str, Key]] = {"": {}, "resource.": {}, "scope.": {}}
 
@@ -103,6 +109,15 @@ class Attributes:
                 rest.append(text or attribute.json())
         return Mapped({column: attribute.value for column, attribute in won.items()}, rest, rules)
 
+    def of(self, event: Event | None, columns: tuple[str, ...] = COLUMNS) -> Attributes:
+        """The mapping for records of this event, itself where it is none."""
+        if event is None:
+            return self
+        found = self._events.get(id(event))
+        if found is None:
+            found = self._events[id(event)] = Attributes(self._vocabulary, columns, event)
+        return found
+
     def shared(self, resource: Any, scope: Any) -> Shared:
         """What all records of a resource and a scope have in common. Raises Refused."""
         own = [self._parsed(raw, "resource.") for raw in resource.attributes]
@@ -120,13 +135,19 @@ class Attributes:
         """Every own attribute as JSON, for identity."""
         return [(self._memo.get(raw) or self._parsed(raw)).json() for raw in raws]
 
-    def plain(self, raws: Iterable[bytes]) -> dict[str, Any]:
-        """Attributes as they are, for events, links and exemplars."""
-        return dict(key_value(raw) for raw in raws)
+    def plain(self, raws: Iterable[bytes], within: str = "") -> dict[str, Any]:
+        """Attributes as they are but for text, for events (`within` one of this name), links and exemplars."""
+        found = dict(key_value(raw) for raw in raws)
+        hides = self._vocabulary.hides
+        for name in [n for n in found if hides(n, self._event) or (within and hides(f"{within}/{n}"))]:
+            found[f"{name}.length"] = length(found.pop(name))
+        return found
 
     def _parsed(self, raw: bytes, prefix: str = "") -> Attribute:
         name, value = key_value(raw)
-        column, rank, exact, label, watched = self._keys[prefix].get(name) or self._key(name, prefix)
+        column, rank, exact, label, watched, hidden = self._keys[prefix].get(name) or self._key(name, prefix)
+        if hidden:
+            value = length(value)
         if column is not None and (type(value) is not exact or value == ""):
             fit = fitting(column, value)
             column, value = (None, value) if fit is None else (column, fit)
@@ -140,12 +161,16 @@ class Attributes:
     def _key(self, name: str, prefix: str) -> Key:
         own = name.startswith(RESERVED) and not prefix
         place = None if own else self._vocabulary.places.get(prefix + name)
-        label = value_json("attributes." + name if own else prefix + name) + ":"
+        if place is not None and place.column not in self._columns:
+            place = None
+        place = place if prefix else self._own.get(name, place)
+        hidden = self._vocabulary.hides(prefix + name, self._event)
+        label = value_json(("attributes." if own else prefix) + name + (".length" if hidden else "")) + ":"
         watched = not prefix and self._vocabulary.watches(name)
-        if place is None or place.column not in self._columns:
-            key = Key(None, 0, None, label, watched)
+        if place is None or hidden:
+            key = Key(None, 0, None, label, watched, hidden)
         else:
-            key = Key(place.column, place.rank, EXACT[BY_NAME[place.column].type], label, watched)
+            key = Key(place.column, place.rank, EXACT[BY_NAME[place.column].type], label, watched, hidden)
         if len(self._keys[prefix]) < KEYS_MAX:
             self._keys[prefix][name] = key
         return key
@@ -159,6 +184,22 @@ def fitting(column: str, value: Any) -> Any:
         return cleaned(column, value)
     except Refused:
         return None
+
+
+def finish(columns: dict[str, Any], event: Event, attributes: dict[str, Any]) -> None:
+    """What takes several attributes: sums of numbers that the tool reports apart, and an identity of parts."""
+    for column, names in event.adds.items():
+        parts = [fitting(column, attributes[name]) for name in names if name in attributes]
+        for part in parts:
+            if part is not None and part > 0:
+                columns[column] = columns.get(column, 0) + part
+    if event.identity and event.identity[0] in attributes:
+        columns.setdefault("call_id", ":".join(str(attributes.get(name, 0)) for name in event.identity))
+
+
+def length(value: Any) -> int:
+    """Characters of a text, or of the JSON of anything else."""
+    return len(value if isinstance(value, str) else value_json(value))
 
 
 def value_json(value: Any) -> str:

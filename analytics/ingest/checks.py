@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analytics.events import COLUMNS, KINDS, STATUSES, UTC_US
+from analytics.events import COLUMNS, KINDS, STATUSES, UTC_US, WAYS
 from analytics.ingest.limits import Limits
 from analytics.ingest.reasons import Drops, Reason, shown
 from analytics.ingest.tables import PLACE, any_true, replaced
@@ -21,8 +21,8 @@ from analytics.ingest.values import us_since_epoch
 TRIMMED = "plumbline.trimmed"  # marker in attributes: how many of them were cut or left out
 TEXTS = tuple(c.name for c in COLUMNS if c.type == pa.string())
 BOUNDED = tuple(n for n in TEXTS if n not in ("attributes", "distribution"))
-IDENTITIES = ("event_id", "flow_id", "parent_id", "series")
-NOT_NEGATIVE = ("duration_ms", "tokens_input", "tokens_output", "tokens_cached", "count")
+IDENTITIES = ("event_id", "flow_id", "parent_id", "series", "session", "call_id")
+NOT_NEGATIVE = ("duration_ms", "tokens_input", "tokens_output", "tokens_cached", "tokens_cache_written", "count")
 FLOATS = tuple(c.name for c in COLUMNS if c.type == pa.float64())
 RUNS = ("flow", "agent", "tool", "model")
 
@@ -193,6 +193,8 @@ def completed(table: pa.Table, source: str | None, received: datetime) -> pa.Tab
     table = replaced(table, "received", at)
     table = replaced(table, "time", pc.fill_null(table["time"], at))
     table = replaced(table, "kind", pc.fill_null(table["kind"], "event"))
+    if not pc.all(pc.is_in(table["way"], pa.array(WAYS))).as_py():
+        table = replaced(table, "way", pc.if_else(pc.is_in(table["way"], pa.array(WAYS)), table["way"], "event"))
     if source:
         table = replaced(table, "source", pc.fill_null(table["source"], source))
     if table["event_id"].null_count:

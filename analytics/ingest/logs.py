@@ -1,4 +1,4 @@
-"""OTLP log records: one row per record, kind log."""
+"""OTLP log records: one row per record, kind log unless a vocabulary says that its event tells a call."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from analytics.ingest.attributes import Attributes, Shared, any_value, fragment, joined
+from analytics.ingest.attributes import Attributes, Shared, any_value, finish, fragment, joined, key_value, length
 from analytics.ingest.reasons import Drops
 from analytics.ingest.records import collected
-from analytics.ingest.vocabulary import Vocabulary
+from analytics.ingest.vocabulary import BODY, COLUMNS, LABELS, Event, Vocabulary
 
+NAME = "event.name"  # where the name of an event was before records had a field for it
+NAME_BYTES = NAME.encode()
 ERROR = 17  # severity number of the first of ERROR, ERROR2, ... FATAL4
 NAME_MAX = 200
 
@@ -19,43 +21,78 @@ NAME_MAX = 200
 def table(request: Any, vocabulary: Vocabulary, drops: Drops) -> pa.Table:
     """Rows of an ExportLogsServiceRequest."""
     drops.noun = "log record"
-    attributes = Attributes(vocabulary)
+    attributes = Attributes(vocabulary, LABELS)
     groups = (
         (group.resource, scoped.scope, scoped.log_records)
         for group in request.resource_logs
         for scoped in group.scope_logs
     )
-    return collected(groups, attributes, lambda record, shared: row(record, shared, attributes), drops)
+    return collected(groups, attributes, lambda record, shared: row(record, shared, attributes, vocabulary), drops)
 
 
-def row(record: Any, shared: Shared, attributes: Attributes) -> dict[str, Any]:
+def row(record: Any, shared: Shared, attributes: Attributes, vocabulary: Vocabulary) -> dict[str, Any]:
     """The columns of one record. Raises Refused.
 
     Records have no id of their own: event_id is a hash of all they say, so that one sent twice is
     kept once, and so are two that are equal to the nanosecond.
     """
-    columns, rest, _ = attributes.mapped(record.attributes, shared)
     body = any_value(record.body)
+    name, event, given = told(record, body, shared, attributes, vocabulary)
+    kind = event.kind if event is not None and event.kind is not None else "log"
+    columns, rest, _ = attributes.of(event, COLUMNS if kind == "model" else LABELS).mapped(record.attributes, shared)
+    if event is not None:
+        finish(columns, event, given)
     trace, span = record.trace_id.hex(), record.span_id.hex()
     time = record.time_unix_nano or record.observed_time_unix_nano
     if body is not None:
-        rest.append(fragment("log.body", body))
+        hidden = vocabulary.hides(BODY, event)
+        rest.append(fragment(f"{BODY}.length", length(body)) if hidden else fragment(BODY, body))
     if record.severity_text:
         rest.append(fragment("log.severity_text", record.severity_text))
     if record.severity_number:
         rest.append(fragment("log.severity_number", record.severity_number))
     text = joined(rest)
     said = (time, trace, span, record.event_name, sorted(columns.items()), text)
-    return columns | {
-        "time": time // 1000 if time else None,
-        "event_id": blake2b(repr(said).encode("utf-8", "replace"), digest_size=16).hexdigest(),
-        "kind": "log",
-        "name": record.event_name or first_line(body),
-        "flow_id": trace or None,
-        "parent_id": f"{trace}:{span}" if trace and span else None,
-        "status": "error" if record.severity_number >= ERROR else None,
-        "attributes": text,
-    }
+    failed = record.severity_number >= ERROR
+    return (
+        {"status": "error" if failed else event.status if event is not None else None}
+        | columns
+        | {
+            "time": time // 1000 if time else None,
+            "event_id": blake2b(repr(said).encode("utf-8", "replace"), digest_size=16).hexdigest(),
+            "kind": kind,
+            "way": "log",
+            "name": name,
+            "flow_id": trace or None,
+            "parent_id": f"{trace}:{span}" if trace and span else None,
+            "attributes": text,
+        }
+    )
+
+
+def told(
+    record: Any, body: Any, shared: Shared, attributes: Attributes, vocabulary: Vocabulary
+) -> tuple[str | None, Event | None, dict[str, Any]]:
+    """The record's name, the event of a vocabulary that it is, and its attributes where that one asks for them.
+
+    A body is a name only where there is no other, or a vocabulary knows it: it may be a person's words.
+    """
+    named = record.event_name or next((v for k, v in map(key_value, mentions(record)) if k == NAME), None)
+    names = [word for word in (named, body) if isinstance(word, str) and word]
+    name = next((word for word in names if word in vocabulary.logs), None)
+    event = vocabulary.logs.get(name) if name else None
+    if event is None:
+        return (names[0][:NAME_MAX] if named else first_line(body)), None, {}
+    given = attributes.plain(record.attributes) if event.asks else {}
+    source = shared.won.get("source")
+    if (source is not None and source.value in event.not_from) or not event.holds(given):
+        return name, None, {}
+    return name, event, given
+
+
+def mentions(record: Any) -> list[bytes]:
+    """The attributes that may be the event's name, without parsing the others."""
+    return [raw for raw in record.attributes if NAME_BYTES in raw]
 
 
 def first_line(body: Any) -> str | None:

@@ -12,19 +12,17 @@ from analytics.ingest.attributes import Attributes, Shared, fragment, joined
 from analytics.ingest.reasons import Drops, Reason, Refused
 from analytics.ingest.records import Row, collected
 from analytics.ingest.values import as_json
-from analytics.ingest.vocabulary import Vocabulary
+from analytics.ingest.vocabulary import LABELS, Vocabulary
 
 NO_RECORDED_VALUE = 1
 TEMPORALITY = {1: "delta", 2: "cumulative"}
-# tokens and cost of a point would be counted a second time beside those of the spans
-TEXT_COLUMNS = ("domain", "source", "agent", "model", "tool", "resource", "user", "error_type")
 
 
 def table(request: Any, vocabulary: Vocabulary, drops: Drops) -> pa.Table:
     """Rows of an ExportMetricsServiceRequest. A point flagged as "no recorded value" is kept with a
     null value: it says that its series ended."""
     drops.noun = "data point"
-    attributes = Attributes(vocabulary, TEXT_COLUMNS)
+    attributes = Attributes(vocabulary, LABELS)  # tokens and cost of a point are counted from its increments
     groups = (
         (group.resource, scoped.scope, list(points(scoped.metrics)))
         for group in request.resource_metrics
@@ -53,7 +51,7 @@ def row(item: Item, shared: Shared, attributes: Attributes, words: Vocabulary) -
     metric, kind, point = item
     if kind is None or point is None:
         raise Refused(Reason.NO_VALUE, "expected a metric with data points")
-    columns, rest, _ = attributes.mapped(point.attributes, shared)
+    columns, rest, _ = attributes.of(words.points.get(metric.name), LABELS).mapped(point.attributes, shared)
     rest += described(metric, kind, point, attributes)
     if (resource := words.resource(metric.name)) is not None:
         columns.setdefault("resource", resource)
@@ -66,6 +64,7 @@ def row(item: Item, shared: Shared, attributes: Attributes, words: Vocabulary) -
         "start_time": start // 1000 if start else None,
         "event_id": f"{series}:{time:x}:{start:x}",
         "kind": "resource",
+        "way": "metric",
         "name": metric.name,
         "unit": metric.unit,
         "point": kind,

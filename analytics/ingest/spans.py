@@ -10,15 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from analytics.ingest.attributes import Attributes, Shared, fragment, joined
+from analytics.ingest.attributes import Attributes, Shared, finish, fragment, joined
 from analytics.ingest.reasons import Drops, Reason, Refused
 from analytics.ingest.tables import rows
-from analytics.ingest.vocabulary import COLUMNS, SPAN_KINDS, Vocabulary
+from analytics.ingest.vocabulary import COLUMNS, COUNTED, SPAN_KINDS, Vocabulary
 
 REMOTE_PARENT = 0x200
 ERROR = 2
 CALLS = ("agent", "tool", "model")
-CONSUMED = ("tokens_input", "tokens_output", "tokens_cached", "cost_usd")
+CONSUMED = (*COUNTED, "call_id")
 FIXED = (
     "time", "start_time", "duration_ms", "event_id", "flow_id", "parent_id", "name", "kind", "status", "attributes",
 )  # fmt: skip
@@ -51,7 +51,8 @@ def table(request: Any, vocabulary: Vocabulary, drops: Drops) -> pa.Table:
                     fixed.append(row)
                     mapped.append(columns)
                     places.append(place)
-    columns_found = dict(zip(FIXED, zip(*fixed, strict=True), strict=False))
+    columns_found: dict[str, Any] = dict(zip(FIXED, zip(*fixed, strict=True), strict=False))
+    columns_found["way"] = pa.repeat(pa.scalar("span"), len(places))
     seen = set().union(*mapped)
     return rows(columns_found | {c: [m.get(c) for m in mapped] for c in COLUMNS if c in seen}, places)
 
@@ -63,12 +64,23 @@ def mapped_span(
     trace, own, parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
     if len(trace) != 32 or len(own) != 16 or not trace.strip("0") or not own.strip("0"):
         raise Refused(Reason.NO_IDENTITY, f"expected ids of 16 and 8 bytes, got {len(trace) // 2} and {len(own) // 2}")
+    name = span.name
+    event = vocabulary.spans.get(name)
+    if event is not None:
+        given = attributes.plain(span.attributes) if event.asks else {}
+        event = event if event.holds(given) else None
+        attributes = attributes.of(event)
     columns, rest, matched = attributes.mapped(span.attributes, shared)
     start, end, number, flags = span.start_time_unix_nano, span.end_time_unix_nano, span.kind, span.flags
     root = not parent.strip("0")
     kind, resource = vocabulary.kind(matched, root, number, flags & REMOTE_PARENT != 0)
     if resource is not None:
         columns.setdefault("resource", resource)
+    call = vocabulary.kind(matched, False, number, False)[0] if root and kind == "flow" else kind
+    if event is not None:
+        call = event.kind or call
+        kind = kind if root else call
+        finish(columns, event, given)
     rest.append(_SPAN_KIND.get(number, _SPAN_KIND[0]))
     if span.events:
         rest.append(events(span.events, attributes, columns))
@@ -81,14 +93,13 @@ def mapped_span(
         rest.append(fragment("span.status_message", status.message))
     times = (end // 1000, start // 1000 if start else None, (end - start) / 1e6 if start else None)
     outcome = "error" if status.code == ERROR else "ok"
-    call = vocabulary.kind(matched, False, number, False)[0] if root and kind == "flow" else kind
     if call in CALLS and root:
         flow_id = f"{trace}:flow"
-        opened = (*times, flow_id, trace, None, span.name, "flow", outcome, "{}")
-        own_row = (*times, f"{trace}:{own}", trace, flow_id, span.name, call, outcome, joined(rest))
+        opened = (*times, flow_id, trace, None, name, "flow", outcome, "{}")
+        own_row = (*times, f"{trace}:{own}", trace, flow_id, name, call, outcome, joined(rest))
         return [(opened, {k: v for k, v in columns.items() if k not in CONSUMED}), (own_row, columns)]
     parent_id = None if root else f"{trace}:{parent}"
-    return [((*times, f"{trace}:{own}", trace, parent_id, span.name, kind, outcome, joined(rest)), columns)]
+    return [((*times, f"{trace}:{own}", trace, parent_id, name, kind, outcome, joined(rest)), columns)]
 
 
 _SPAN_KIND = {number: fragment("span.kind", name) for number, name in enumerate(SPAN_KINDS)}
@@ -98,7 +109,7 @@ def events(found: Any, attributes: Attributes, columns: dict[str, Any]) -> str:
     """The span's events as one attribute; the first exception gives the error type where none is set."""
     kept = []
     for event in found:
-        values = attributes.plain(event.attributes)
+        values = attributes.plain(event.attributes, event.name)
         kept.append({"name": event.name, "time_unix_nano": event.time_unix_nano, "attributes": values})
         if event.name == "exception" and isinstance(values.get("exception.type"), str):
             columns.setdefault("error_type", values["exception.type"])

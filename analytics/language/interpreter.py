@@ -164,6 +164,7 @@ def _part(whole: Workspace, readable: Mapping[str, Any]) -> Workspace:
         dimensions={n: d for n, d in whole.dimensions.items() if d.dataset in readable},
         metrics={n: m for n, m in whole.metrics.items() if m.dataset in readable},
         boards={n: b for n, b in whole.boards.items() if all(t.dataset in readable for t in b.tiles)},
+        book=whole.book,
     )
 
 

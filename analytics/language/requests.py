@@ -277,8 +277,8 @@ class Requests(Meaning):
 
     def _redundant(self, dim: Named, metrics: Sequence[Named]) -> bool:
         """`resource readings`: a word that the metric's own rows say already."""
-        kinds = {self._base(self.workspace.metrics[n]).where.get("kind") for m in metrics for n in m.options}
-        return len(kinds) == 1 and bool(kinds & set(dim.options))
+        kinds = [self._base(self.workspace.metrics[n]).where.get("kind") for m in metrics for n in m.options]
+        return bool(kinds) and kinds.count(kinds[0]) == len(kinds) and kinds[0] in dim.options
 
     def _asks_whether(self) -> bool:
         first = self.cut.tokens[0].typed if self.cut.tokens else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 class DuckDB:
@@ -26,6 +26,12 @@ class DuckDB:
 
     def contains(self, text: str, part: str) -> str:
         return f"contains(lower({text}), lower({part}))"
+
+    def fits(self, text: str, pattern: str, bind: Callable[[str], str]) -> str:
+        """Whether a text is as a pattern with * and ? says; most are a beginning, which is much faster to compare."""
+        if pattern.endswith("*") and not {*pattern[:-1]} & {*"*?"}:
+            return f"starts_with({text}, {bind(pattern[:-1])})"
+        return f"{text} {'GLOB' if {*pattern} & {*'*?'} else '='} {bind(pattern)}"
 
     def differs(self, value: str, other: str) -> str:
         """True also where one side is null."""
@@ -64,3 +70,10 @@ class DuckDB:
 
     def first_value(self, value: str) -> str:
         return f"any_value({value})"
+
+
+class Positional(DuckDB):
+    """Parameters by their place, as `Store.read` takes them."""
+
+    def parameter(self, name: str) -> str:
+        return f"${int(name[1:]) + 1}"

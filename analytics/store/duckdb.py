@@ -15,8 +15,9 @@ import duckdb
 import pyarrow as pa
 
 from analytics.errors import Conflict, Overloaded, ValidationError
+from analytics.ledger import LIMIT
 from analytics.query import Query, Result
-from analytics.store import rows, sql
+from analytics.store import booking, rows, sql
 from analytics.store.base import Ack
 from analytics.store.columns import check, missing, table_of
 from analytics.store.parts import joined
@@ -34,6 +35,7 @@ class DuckDBStore:
 
     keep: how long the rows of a dataset stay; those not named stay for ever.
     memory_limit and threads are set before the configuration is locked; external access is off.
+    ledger_rows: how many calls the ledger keeps in memory; those before are looked up.
     before_commit runs in the write thread inside each transaction: tests stall or fail it there.
     """
 
@@ -52,6 +54,7 @@ class DuckDBStore:
         threads: int = 2,
         keep: Mapping[str, timedelta] | None = None,
         before_commit: Callable[[], None] | None = None,
+        ledger_rows: int = LIMIT,
     ) -> None:
         self._path, self._workspace = path, workspace
         self._reader_count, self._deadline_s = readers, deadline_s
@@ -62,6 +65,7 @@ class DuckDBStore:
             "checkpoint_bytes": checkpoint_bytes,
             "keep": keep,
             "before_commit": before_commit,
+            "ledger_rows": ledger_rows,
         }
         self._memory_limit, self._threads = memory_limit, threads
         self._callbacks: list[Callable[[str, pa.Table], None]] = []
@@ -206,14 +210,18 @@ class DuckDBStore:
             # a tail taken before the snapshot may overlap it: the snapshot knows the last part it holds
             seq = cursor.execute("SELECT seq FROM pl_about.commits").fetchall() if columns is not None else []
             held = seq[0][0] if seq else -1
-            later = [part.table for part in parts if part.seq > held]
-            cursor.register("tail", joined([shape.empty_table(), *later]))  # has every column, the table may not yet
+            later = [part for part in parts if part.seq > held]
+            tables = [part.table for part in later]
+            cursor.register("tail", joined([shape.empty_table(), *tables]))  # has every column, the table may not yet
             both = f"(SELECT * FROM {table_of(dataset)} UNION ALL BY NAME SELECT * FROM tail)"
-            return cursor.sql(_over("tail" if columns is None else both, sql), params=params).to_arrow_table()
+            entries = [part.entry for part in later if part.entry]
+            source = booking.overlaid(cursor, "tail" if columns is None else both, entries)
+            return cursor.sql(_over(source, sql), params=params).to_arrow_table()
         finally:
             with contextlib.suppress(duckdb.Error):  # after a fatal error there is nothing to roll back
                 cursor.execute("ROLLBACK")
                 cursor.unregister("tail")
+                booking.release(cursor)
 
     def _committed(self, dataset: str, table: pa.Table) -> None:
         for callback in self._callbacks:

@@ -7,6 +7,7 @@ import time
 
 import pyarrow as pa
 
+from analytics.ledger import Entry
 from analytics.store.base import Ack
 from analytics.store.ids import Hashes
 
@@ -39,14 +40,18 @@ class Drop:
 
 
 class Part:
-    """Admitted rows of one dataset, new ids only. Parts are numbered in the order of their commit."""
+    """Admitted rows of one dataset, new ids only, and what the ledger says of them. Parts are numbered in the order
+    of their commit."""
 
-    def __init__(self, seq: int, table: pa.Table, hashes: Hashes, appends: list[Append]) -> None:
+    def __init__(
+        self, seq: int, table: pa.Table, hashes: Hashes, appends: list[Append], entry: Entry | None = None
+    ) -> None:
         self.seq = seq
         self.dataset = appends[0].dataset
         self.table = table
         self.hashes = hashes
         self.appends = appends
+        self.entry = entry
 
 
 def joined(tables: list[pa.Table]) -> pa.Table:

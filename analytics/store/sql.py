@@ -40,7 +40,7 @@ def compile(query: Query, workspace: Workspace, now: datetime, dialect: DuckDB |
     _check(query)
     dialect = dialect or DuckDB()
     period = windows.resolve(query.window, now)
-    terms = Terms(workspace, _dataset(query, workspace), dialect)
+    terms = Terms(workspace, _dataset(query, workspace), dialect, _span(query, period, now))
     if query.select:
         return listing.select(query, terms, period, now)
     if query.values:
@@ -48,6 +48,12 @@ def compile(query: Query, workspace: Workspace, now: datetime, dialect: DuckDB |
     if query.cells:
         return cells.plan(query, query.cells, terms, period, now)
     return _Compiler(query, terms, period, now).plan()
+
+
+def _span(query: Query, period: Period, now: datetime) -> Period:
+    """All that a query may read."""
+    before = previous(query, period, now)
+    return Period(min(period.start, before.start), max(period.end, before.end)) if before else period
 
 
 def _check(query: Query) -> None:
@@ -203,7 +209,7 @@ class _Compiler:
     def _scan(self) -> str:
         columns = [f"{sql} AS {name}" for sql, name in self.scan.items()]
         columns += [f"{term.sql} AS g{k}" for k, term in enumerate(self.groups)]
-        kept = self.terms.kept(self.query.filters, self.query.as_of)
+        kept = self.terms.counted(self.query.filters, self.query.as_of)
         if "" not in self.conditions:  # rows that count for no metric make no group
             kept.append("(" + " OR ".join(f"({condition})" for condition in self.conditions) + ")")
         if len(self.conditions) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -13,12 +13,15 @@ import msgspec
 import pyarrow as pa
 
 from analytics.errors import NotFound, ValidationError, unknown
+from analytics.prices import COMPUTED
 from analytics.query import Filter, Period, Scalar
+from analytics.store.costs import computed
 from analytics.store.dialect import DuckDB
-from analytics.workspace import Dataset, Dimension, Metric, Workspace, names_in, schema
+from analytics.workspace import Dataset, Dimension, Metric, Workspace, names_in, readable
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 INT64 = 1 << 63
+EVIDENCE = "evidence"
 BOOLEANS = MappingProxyType({"true": True, "false": False})
 
 
@@ -32,14 +35,15 @@ class Term(msgspec.Struct, frozen=True):
 
 
 class Terms:
-    """Resolves the names of one dataset and collects the parameters they need."""
+    """Resolves the names of one dataset and collects the parameters they need. Whatever the `span`, the rows that are
+    read lie inside of it."""
 
-    def __init__(self, workspace: Workspace, dataset: str, dialect: DuckDB) -> None:
-        self.workspace = workspace
-        self.dataset = dataset
-        self.dialect = dialect
+    def __init__(self, workspace: Workspace, dataset: str, dialect: DuckDB, span: Period | None = None) -> None:
+        self.workspace, self.dataset, self.dialect, self.span = workspace, dataset, dialect, span
         of = workspace.datasets.get(dataset) or Dataset(name=dataset)
-        self.columns = {field.name: _kind(field.type) for field in schema(of)}
+        self.columns = {field.name: _kind(field.type) for field in readable(of)}
+        self._booked = not of.columns  # whether the ledger says what counts
+        self._computed = frozenset() if of.columns else frozenset(COMPUTED.names)
         self.params: dict[str, Any] = {}
         self._bound: dict[tuple[type, Any], str] = {}
 
@@ -56,7 +60,8 @@ class Terms:
         """A column of the dataset. Raises NotFound."""
         if name not in self.columns:
             raise NotFound(unknown("column", name, self.columns))
-        return Term(name, self.dialect.name(name), self.columns[name])
+        sql = computed(name, self) if name in self._computed else self.dialect.name(name)
+        return Term(name, sql, self.columns[name])
 
     def dimension(self, name: str) -> Term:
         """A dimension of the dataset or one of its columns, by the name that was asked. Raises NotFound."""
@@ -92,12 +97,28 @@ class Terms:
         time = self.dialect.name("time")
         return f"{time} >= {self.bind(naive(period.start))} AND {time} < {self.bind(naive(period.end))}"
 
+    def between(self, start: datetime | None, end: datetime | None) -> list[str]:
+        """The conditions for a row to lie between two moments, without those that hold for all that is read."""
+        time, span, kept = self.dialect.name("time"), self.span, []
+        if start is not None and not (span and start <= span.start):
+            kept.append(f"{time} >= {self.bind(naive(start))}")
+        if end is not None and not (span and end >= span.end):
+            kept.append(f"{time} < {self.bind(naive(end))}")
+        return kept
+
     def kept(self, filters: Iterable[Filter], as_of: datetime | None = None) -> list[str]:
         """The conditions of a query: its filters, and what had been received by `as_of`."""
         kept = [self.condition(f) for f in filters]
         if as_of:
             kept.append(f"{self.dialect.name('received')} <= {self.bind(naive(as_of))}")
         return kept
+
+    def counted(self, filters: Sequence[Filter], as_of: datetime | None = None) -> list[str]:
+        """The conditions of a query that measures: rows that are evidence of another do not count, unless a filter asks
+        for them."""
+        asked = any(f.dim == EVIDENCE for f in filters)
+        booked = [f"{self.dialect.name(EVIDENCE)} IS NOT TRUE"] if self._booked and not asked else []
+        return [*self.kept(filters, as_of), *booked]
 
     def condition(self, wanted: Filter) -> str:
         """One filter as SQL that is true for the rows to keep."""

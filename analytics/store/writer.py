@@ -26,9 +26,12 @@ import numpy as np
 import pyarrow as pa
 
 from analytics.errors import Conflict, Internal, Overloaded, PlumblineError, StorageFull
+from analytics.ledger import LIMIT, Ledger
+from analytics.store import booking
 from analytics.store.base import Ack
+from analytics.store.booking import EVENTS
 from analytics.store.columns import Columns, add_sql, columns_of, create_sql, missing, of_schema, table_of
-from analytics.store.ids import SeenIds
+from analytics.store.ids import Hashes, SeenIds
 from analytics.store.parts import Append, Drop, Part, joined
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ class Writer:
         keep: Mapping[str, timedelta] | None = None,
         before_commit: Callable[[], None] | None = None,
         on_commit: Callable[[str, pa.Table], None] = lambda dataset, table: None,
+        ledger_rows: int = LIMIT,
     ) -> None:
         self._connection, self._wal = connection, path and path.with_name(path.name + ".wal")
         self._batch_rows, self._batch_s, self._queue_rows = batch_rows, batch_ms / 1000, queue_rows
@@ -69,6 +73,10 @@ class Writer:
         self._tail: list[Part] = []
         self._drops: list[Drop] = []
         self._seen: dict[str, SeenIds] = {}
+        self._ledger, self._ledger_rows = Ledger(), ledger_rows
+        self._reader = booking.Reader(duckdb.connect(":memory:", config={"threads": 1}))
+        self._looking = connection.cursor()  # of the admit thread, for calls that memory has let go of
+        self._booking = threading.Lock()  # held while a batch becomes a part, and while what is known is learnt anew
         self._stopping = False
         self._admitted_all = False
         self.rows: dict[str, int] = {}  # committed rows per table that exists
@@ -90,7 +98,17 @@ class Writer:
             thread.start()
 
     def _learn(self) -> None:
-        for name, columns in columns_of(self._connection).items():
+        with self._booking:
+            tables = columns_of(self._connection)
+            self._learn_ids(tables)
+            self._ledger = booking.learnt(self._looking, tables.get(EVENTS), limit=self._ledger_rows)
+            self._reader.forget()
+            for part in [part for part in self._tail if part.entry]:
+                told = self._reader.told(part.table, self._hashed(self._connection, part.table["event_id"]))
+                part.entry = self._ledger.resolve(told, part.seq) if told else None
+
+    def _learn_ids(self, tables: Mapping[str, Columns]) -> None:
+        for name, columns in tables.items():
             ids = f'SELECT hash(event_id) AS h FROM pl_data."{name}" WHERE event_id IS NOT NULL'
             seen = SeenIds(self._connection.execute(ids).fetchnumpy()["h"])
             rows = self._one(f'SELECT count(*) FROM pl_data."{name}"')
@@ -147,6 +165,7 @@ class Writer:
         for thread in self._threads:
             if thread.ident:
                 thread.join()
+        self._looking.close()
 
     def _admit(self) -> None:
         """Thread: drop repeated ids and move rows to the tail, all that wait at once."""
@@ -164,16 +183,17 @@ class Writer:
                     try:
                         self._admit_dataset(hasher, dataset, appends)
                     except Exception as error:  # the thread must live on; the callers learn of it
+                        self._reader.forget()
                         self._settle(appends, error)
 
     def _admit_dataset(self, hasher: duckdb.DuckDBPyConnection, dataset: str, appends: list[Append]) -> None:
         table = joined([append.table for append in appends])
         ids = table["event_id"]
-        hasher.register("ids", pa.table({"id": ids}))
-        hashes = hasher.execute("SELECT hash(id) AS h FROM ids").fetchnumpy()["h"]
+        hashes = self._hashed(hasher, ids)
         named = ids.is_valid().to_numpy()
-        with self._changed:
-            seen = self._seen.setdefault(dataset, SeenIds())
+        with self._booking:
+            with self._changed:
+                seen = self._seen.setdefault(dataset, SeenIds())
             fresh = np.ones(len(hashes), np.bool_)  # a row without an id is never a repeat
             fresh[named] = seen.new(hashes[named])
             at = 0
@@ -181,10 +201,15 @@ class Writer:
                 append.accepted = int(fresh[at : at + append.table.num_rows].sum())
                 at += append.table.num_rows
             added = hashes[fresh & named]
-            seen.add(added)
-            self._seq += 1
-            self._tail.append(Part(self._seq, table if fresh.all() else table.filter(pa.array(fresh)), added, appends))
-            self._changed.notify_all()
+            table = table if fresh.all() else table.filter(pa.array(fresh))
+            told = self._reader.told(table, hashes[fresh]) if dataset == EVENTS else None
+            entry = self._ledger.resolve(told, self._seq + 1) if told else None
+            with self._changed:
+                seen.add(added)
+                self._seq += 1
+                table = booking.marked(table, entry) if entry else table
+                self._tail.append(Part(self._seq, table, added, appends, entry))
+                self._changed.notify_all()
 
     def _write(self) -> None:
         """Thread: commit the tail from its front, in batches; checkpoint between them."""
@@ -240,6 +265,7 @@ class Writer:
                 if table.num_rows:
                     self._connection.register("batch", table)
                     self._connection.execute(f"INSERT INTO {table_of(dataset)} BY NAME SELECT * FROM batch")
+            booking.turn(self._connection, [part.entry for part in batch if part.entry])
             self._connection.execute("UPDATE pl_about.commits SET seq = ?", [batch[-1].seq])
             if self._before_commit:
                 self._before_commit()
@@ -257,12 +283,15 @@ class Writer:
     def _forget(self, drop: Drop) -> None:
         """Drop a dataset. Rows that were on their way to it are refused; later ones begin it anew."""
         name = drop.dataset
-        with self._changed:
+        with self._booking, self._changed:
             gone = [part for part in self._tail if part.dataset == name]
             self._tail = [part for part in self._tail if part.dataset != name]
             rows = self.rows.pop(name, 0)
             self._columns.pop(name, None)
             self._seen.pop(name, None)
+            if name == EVENTS:
+                self._ledger = Ledger(limit=self._ledger_rows)
+                self._reader.forget()
         waiting = [append for part in gone for append in part.appends]
         try:
             with self._transaction():
@@ -299,6 +328,7 @@ class Writer:
         acks: list[tuple[Append, Ack]] = []
         with self._changed:
             del self._tail[: len(batch)]
+            self._ledger.committed = batch[-1].seq
             for dataset, table in tables.items():
                 self._columns[dataset] = {**self._columns.get(dataset, {}), **of_schema(table.schema)}
             for part in batch:
@@ -320,10 +350,12 @@ class Writer:
 
     def _fail(self, error: Exception) -> None:
         """Drop the whole tail: a repeat in it counted on a first copy that was not kept."""
-        with self._changed:
+        with self._booking, self._changed:
             failed, self._tail = self._tail, []
             for part in failed:
                 self._seen[part.dataset].discard(part.hashes)
+            self._reader.forget()
+            self._ledger.undo(part.entry for part in failed if part.entry)
         self._settle([append for part in failed for append in part.appends], error)
 
     def _settle(self, appends: list[Append], error: Exception) -> None:
@@ -357,8 +389,11 @@ class Writer:
         reads: open the file anew and learn again what it holds. Refuses what waits as long as that fails."""
         while not self._stopping:
             try:
-                self._connection.close()
-                self._connection = self._reopen()
+                with self._booking:
+                    self._looking.close()
+                    self._connection.close()
+                    self._connection = self._reopen()
+                    self._looking = self._connection.cursor()
                 self._learn()
                 return
             except Exception as error:  # the thread must live on
@@ -384,6 +419,12 @@ class Writer:
     def _one(self, sql: str) -> int:
         row = self._connection.execute(sql).fetchone()
         return int(row[0]) if row else 0
+
+    @staticmethod
+    def _hashed(hasher: duckdb.DuckDBPyConnection, ids: pa.ChunkedArray) -> Hashes:
+        hasher.register("ids", pa.table({"id": ids}))
+        hashes: Hashes = hasher.execute("SELECT hash(id) AS h FROM ids").fetchnumpy()["h"]
+        return hashes
 
     @staticmethod
     def _size(path: Path) -> int:

@@ -48,8 +48,11 @@ export function shared(feed) {
   }
 }
 
-/** Keep the header alive on a page that shows no board (yet): the connection and the senders. Returns the way to end it. */
-export function present(feed, bar) {
+/**
+ * Keep the header alive on a page that shows no board (yet): the connection and the senders, which `heard` gets too.
+ * Returns the way to end it.
+ */
+export function present(feed, bar, heard) {
   let age = null
   let state = feed.state
   const tell = () => {
@@ -65,6 +68,7 @@ export function present(feed, bar) {
     age = Number.isFinite(seen) ? seen : null
     bar.data({ sources: { reporting: sources.length - late.length, late }, events_per_min, dropped, watermark })
     tell()
+    heard?.(analytics)
   })
 }
 

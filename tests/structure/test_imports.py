@@ -13,13 +13,14 @@ ROOT = Path(__file__).parents[2]
 # From the ground up. A room imports from its own layer and from those below; a new one is named here.
 LAYERS = (
     {"errors", "settings", "format", "running"},
-    {"events", "query", "messages", "window", "yaml_lines", "yaml_text", "yaml_edit"},
+    {"events", "query", "messages", "prices", "window", "yaml_lines", "yaml_text", "yaml_edit"},
     {"workspace", "workspace_fields", "workspace_checks", "workspace_names", "workspace_reader", "workspace_live"}
-    | {"store", "declare", "declare_choices", "inline", "pins"}
+    | {"store", "ledger", "declare", "declare_choices", "inline", "pins"}
     | {"rights", "key_text", "keys_db", "keys", "screens", "damping", "logs"}
     | {"keys_cli", "access", "terminal"},
     {"ingest", "load", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "frames", "hub"}
-    | {"critical", "flows", "flow_tree", "expecting", "explaining", "forecasting", "language"},
+    | {"inventory", "critical", "flows", "flow_tree", "expecting", "explaining", "forecasting", "language", "pricing"}
+    | {"agreement", "booked"},
     {"service", "reads", "telemetry", "exports", "tables", "local", "load_cli", "ask_cli", "answer_text"},
     {"api"},
 )

@@ -44,7 +44,8 @@ def test_shipped_names_exist_in_the_conventions(shipped: Vocabulary) -> None:
         )
     )
     not_conventional = {"gen_ai.usage.cost", "gen_ai.usage.cost_usd", "gen_ai.usage.total_cost", "gen_ai.cost.total",
-                        "gen_ai.cost_usd", "gen_ai.usage.cache_read_input_tokens"}  # fmt: skip
+                        "gen_ai.cost_usd", "gen_ai.usage.cache_read_input_tokens",
+                        "gen_ai.usage.cache_creation_input_tokens"}  # fmt: skip
     ours = {a for a in shipped.places if a.startswith(("gen_ai.", "db.", "rpc.", "messaging."))} - not_conventional
     ours |= {a for rule in shipped.rules for a in rule.when if a.startswith(("gen_ai.", "db.", "rpc.", "http."))}
     assert ours - conventions == set()
@@ -85,6 +86,24 @@ def test_the_first_attribute_and_the_first_file_win(tmp_path: Path) -> None:
     assert vocabulary.resource("x.y") == "new"
 
 
+def test_text_is_known_by_its_name_with_any_part_for_a_star_unless_it_is_kept(tmp_path: Path) -> None:
+    path = written(tmp_path, "text: [a.*.content, tool.output/*]\nlogs: {e: {text: [prompt]}}\n")
+    vocabulary, keeps = load([path]), load([path], keep_text=True)
+    event = vocabulary.logs["e"]
+    hidden = {"a.0.content": None, "tool.output/any": None, "prompt": event}
+    assert [vocabulary.hides(name, of) for name, of in hidden.items()] == [True] * 3
+    assert [keeps.hides(name, of) for name, of in hidden.items()] == [False] * 3
+    assert not any(vocabulary.hides(name) for name in ("a.content", "a.0.content.x", "prompt", "tool.output"))
+
+
+def test_a_call_is_told_by_the_event_and_its_conditions(tmp_path: Path) -> None:
+    vocabulary = load([written(tmp_path, "logs: {e: {kind: model, when: {a: [x], b: any}}}\n")])
+    assert vocabulary.call("e", {"a": "x", "b": 0}) == "model"
+    assert vocabulary.call("e", {"a": "y", "b": 0}) is None
+    assert vocabulary.call("e", {"a": "x"}) is None
+    assert vocabulary.call("f", {"a": "x", "b": 0}) is None
+
+
 def test_a_rule_holds_when_all_its_conditions_do(tmp_path: Path) -> None:
     vocabulary = load(
         [
@@ -120,6 +139,17 @@ def test_a_rule_holds_when_all_its_conditions_do(tmp_path: Path) -> None:
         ("statuses:\n  fine: okay\n", "line 2: no status 'okay'; did you mean 'ok'?"),
         ("statuses:\n  true: ok\n", "line 2: statuses: expected text on both sides"),
         ("resources: [a]\n", "line 1: resources: expected a mapping"),
+        ("logs:\n  a.b: {kind: modle}\n", "line 2: no kind 'modle'; did you mean 'model'?"),
+        ("logs:\n  a.b:\n    columns:\n      tool: [a]\n      modle: [a]\n", "line 5: no column 'modle'"),
+        ("logs:\n  a.b: {colums: {}}\n", "line 2: no word 'colums'; did you mean 'columns'?"),
+        ("logs:\n  a.b: {status: okay}\n", "line 2: no status 'okay'"),
+        ("logs:\n  a.b: model\n", "line 2: logs: expected a name and a mapping"),
+        ("spans:\n  a: {columns: {duration_ms: [a]}}\n", "line 2: no column 'duration_ms'"),
+        ("spans:\n  a: {adds: {model: [a]}}\n", "line 2: no column 'model'"),
+        ("usage:\n  a: {columns: {x: token_input}}\n", "line 2: no column 'token_input'; did you mean 'tokens_input'?"),
+        ("usage:\n  a: {columns: {}, labels: {cost_usd: [a]}}\n", "line 2: no column 'cost_usd'"),
+        ("usage:\n  a: {by: type}\n", "line 2: usage: "),
+        ("text: prompt\n", "line 1: text: expected a list"),
         ("priority: high\n", "line 1: priority: expected a whole number"),
         ("- a\n", "line 1: expected a mapping"),
         ("columns: {a: [\n", "not YAML"),

@@ -49,7 +49,7 @@ def test_the_built_in_files_declare_what_the_protocol_promises() -> None:
     assert set("domain source agent model tool status user name".split()) <= workspace.dimensions.keys()
     assert workspace.boards["overview"].file == "agents.yaml"
     assert workspace.metrics["tokens"].columns == ("tokens_input", "tokens_output")
-    assert workspace.metrics["spend"].column == "cost_usd"
+    assert workspace.metrics["spend"].column == "cost"
     assert (workspace.metrics["error_rate"].numerator, workspace.metrics["error_rate"].denominator) == (
         "errors",
         "flows",
@@ -93,7 +93,7 @@ metrics:
 MISTAKES = {
     "metrics: {a: {sum: cost_us}}": "metric 'a': no column 'cost_us'; did you mean 'cost_usd'?",
     "metrics: {a: {sum: agent}}": "metric 'a': the column 'agent' is not a number; numbers are duration_ms, "
-    "tokens_input, tokens_output, tokens_cached, cost_usd, value, count",
+    "tokens_input, tokens_output, tokens_cached, tokens_cache_written, cost_usd, value, count, cost, cost_estimated",
     "metrics: {a: {count: {}, titel: A}}": "metric 'a': no field 'titel'; did you mean 'title'?",
     "metrics: {a: {count: {}, title: 3}}": "metric 'a': `title`: expected text, got the number 3; quote it",
     "metrics: {a: {count: {}, title: one, two}}": "metric 'a': no field 'two'; known: avg, bounds, count, dataset, "
@@ -160,8 +160,31 @@ MISTAKES = {
     "not of an attribute",
     "boards: {a: {}}": "board 'a': `tiles`: expected a list of 1 to 40 tiles, got no list",
     "boards: {a: {tiles: []}}": "board 'a': `tiles`: expected a list of 1 to 40 tiles, got 0",
-    "": "expected a mapping with datasets, dimensions, metrics, boards",
-    "- a": "expected a mapping with datasets, dimensions, metrics, boards",
+    "prices: {a: {input: 1, output: 1}}": "price 'a': prices age: say when it was looked up in `checked`, or `from` "
+    "when on",
+    "prices: {a: {input: 1, checked: 2026-01-01}}": "price 'a': `output` is missing: what a million tokens cost",
+    "prices: {a: {input: -1, output: 1, checked: 2026-01-01}}": "price 'a': `input`: expected a number from 0 on, "
+    "got the number -1",
+    "prices: {a: {input: 1, output: 1, cashed: 1, checked: 2026-01-01}}": "price 'a': no field 'cashed'; "
+    "did you mean 'cached'?",
+    "prices: {a: {input: 1, output: 1, checked: 2026-13-01}}": "price 'a': `checked`: expected a day such as "
+    "2026-08-31, got the text '2026-13-01'",
+    "prices: {a: {input: 1, output: 1, from: 2026-03-01, to: 2026-02-01}}": "price 'a': it ends on 2026-02-01, before "
+    "it begins on 2026-03-01",
+    "prices: {a: {model: 'a[1]', input: 1, output: 1, from: 2026-03-01}}": "price 'a': `model`: expected names of "
+    "models with * and ? for what differs, no brackets, got 'a[1]'",
+    "prices: {a: {input: 1, output: 1, from: 2026-03-01, currency: euro}}": "price 'a': `currency`: expected three "
+    "capital letters such as EUR, got the text 'euro'",
+    "prices: {a: {input: 1, output: 1, from: 2026-03-01, currency: UST}}": "price 'a': `currency`: no rate for the "
+    "currency 'UST'; did you mean 'USD'?",
+    "rates: {EUR: 1.1}": "rate 'EUR': expected a list such as [{from: 2026-01-01, usd: 1.08}], got the number 1.1",
+    "rates: {EUR: [{from: 2026-01-01, usd: 0}]}": "rate 'EUR': `usd`: expected more than 0",
+    "rates: {EUR: [{from: 2026-01-01}]}": "rate 'EUR': `usd` is missing",
+    "rates: {EUR: [{from: 2026-01-02, usd: 1}, {from: 2026-01-02, usd: 2}]}": "rate 'EUR': `from`: expected a day "
+    "after 2026-01-02, the one before it; got 2026-01-02",
+    "rates: {euro: []}": "rate 'euro': a name is three capital letters such as EUR",
+    "": "expected a mapping with datasets, dimensions, metrics, boards, prices, rates",
+    "- a": "expected a mapping with datasets, dimensions, metrics, boards, prices, rates",
     "metrics: {a: {count: {}}, a: {count: {}}}": "'a' appears twice, first on line 1",
     "metrics: !!python/object:os.system {a: 1}": "the tag 'python/object:os.system' is not allowed; write plain values",
     "metrics: {1: {count: {}}}": "a name must be text, got '1'; quote it",

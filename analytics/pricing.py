@@ -1,0 +1,173 @@
+"""What stands behind a cost: how much of it was reported, how much is estimated, and what has no price at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import msgspec
+
+from analytics import window as windows
+from analytics.asking import Asker, Context
+from analytics.asks import series
+from analytics.insights.changes import Insight
+from analytics.insights.confidence import Confidence
+from analytics.query import ROWS, Filter, Query
+from analytics.workspace import Board, Metric, Workspace
+
+COSTS = ("cost", "cost_estimated")  # columns of `prices.COMPUTED` that a metric may add up
+SUMS = ("cost_reported", "cost_estimated")
+OFTEN = timedelta(seconds=5)
+MODELS = 500
+NAMED = 3
+
+Memo = dict[Any, Any]
+
+
+class Paid(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a window: dollars reported and estimated, rows that have a cost, the rows of each model that have tokens and
+    no cost (the most first), and the day on which the oldest price that was used was looked up."""
+
+    reported: float = 0.0
+    estimated: float = 0.0
+    priced: int = 0
+    unpriced: tuple[tuple[str | None, int], ...] = ()
+    oldest: date | None = None
+    example: bool = False  # whether a price that was used is a built-in example
+
+    @property
+    def missing(self) -> int:
+        return sum(rows for _, rows in self.unpriced)
+
+    @property
+    def completeness(self) -> float:
+        """The share of the rows that have tokens or a cost whose cost is known."""
+        return self.priced / (self.priced + self.missing) if self.unpriced else 1.0
+
+    def head(self) -> dict[str, Any] | None:
+        """As a number's tile carries it; None where everything was reported."""
+        if not (self.estimated or self.missing):
+            return None
+        share = self.estimated / (self.reported + self.estimated) if self.estimated else 0.0
+        parts = [f"{'<1' if share < 0.005 else round(share * 100)} % estimated"] if share else []
+        parts += [f"prices of {self.oldest:%Y-%m}"] if self.oldest else []
+        parts += [f"{_calls(self.missing)} without a price"] if self.missing else []
+        return {
+            "text": ", ".join(parts),
+            "estimated": round(share, 4),
+            "oldest": self.oldest and self.oldest.isoformat(),
+            "example": self.example,
+            "unpriced": self.missing,
+            "models": [model for model, _ in self.unpriced[:MODELS]],
+        }
+
+    def insight(self) -> Insight:
+        """3 models have no price: x, y, z; 1,204 calls are not in Spend."""
+        named = [model for model, _ in self.unpriced if model is not None]
+        more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
+        models = f"{len(named)} models have" if len(named) > 1 else "1 model has" if named else "Calls of no model have"
+        listed = f": {', '.join([*named[:NAMED], *more])}" if named else ""
+        said = f"{_calls(self.missing)} {'are' if self.missing > 1 else 'is'}"
+        return Insight(
+            kind="unpriced",
+            metric=None,
+            parts=[{"t": f"{models} no price", "b": True, "tone": "bad"}, {"t": f"{listed}; {said} not in Spend."}],
+            confidence=1.0,
+            evidence={"models": named, "n": self.missing},
+            tone="bad",
+            note="add them to `prices` in a workspace file",
+        )
+
+    def trusted(self, confidence: Confidence) -> Confidence:
+        """A sum of costs is no more complete than its prices."""
+        if not self.unpriced:
+            return confidence
+        whole = min(1.0 if confidence.completeness is None else confidence.completeness, self.completeness)
+        return msgspec.structs.replace(confidence, completeness=whole)
+
+
+class Pricing:
+    """Reads what stands behind costs. What it remembers is in the memo of each standing query."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+
+    async def tell(self, ctx: Context, board: Board, tiles: dict[str, dict[str, Any]], memo: Memo) -> list[Insight]:
+        """Put into the heads of costs what stands behind them, and among what changed which models have no price."""
+        told: dict[tuple[str | None, ...], Insight] = {}
+        for tile in board.tiles:
+            head = tiles[tile.id]["head"]
+            if head["state"] != "ok" or tile.type not in ("kpi", "changes") or tile.dataset != "events":
+                continue
+            if not any(is_cost(ctx.workspace.metrics[name], ctx.workspace) for name in tile.metrics):
+                continue
+            paid = await self.behind(ctx, ctx.base, series(tile)[0].filters(), memo)
+            if paid is None:
+                continue
+            if tile.type == "kpi":
+                _into(head, paid)
+            elif paid.unpriced:
+                insight = told.setdefault(tuple(model for model, _ in paid.unpriced), paid.insight())
+                head["items"] = [insight.item(), *(head.get("items") or [])]
+        return list(told.values())
+
+    async def behind(
+        self, ctx: Context, base: Query, filters: Sequence[Filter] = (), memo: Memo | None = None
+    ) -> Paid | None:
+        """What stands behind the costs of a window; None where the workspace does not measure it. Looked at again every
+        few seconds at most."""
+        if not {*SUMS} <= ctx.workspace.metrics.keys():
+            return None
+        key = ("prices", base.window, *((f.dim, f.op, tuple(f.values)) for f in filters))
+        kept = memo.get(key) if memo is not None else None
+        if kept is None or kept[1] is not ctx.workspace or not ctx.now - kept[0] < OFTEN:
+            kept = (ctx.now, ctx.workspace, await self._read(ctx, base, filters))
+            if memo is not None:
+                memo[key] = kept
+        return kept[2]
+
+    async def _read(self, ctx: Context, base: Query, filters: Sequence[Filter]) -> Paid:
+        known = Filter(dim="priced", op="in", values=[True, False])
+        asked = Query(
+            metrics=[ROWS, *SUMS],
+            window=base.window,
+            group_by=["model", "priced"],
+            filters=[*base.filters, *filters, known],
+            limit=MODELS,
+            as_of=base.as_of,
+        )
+        result = await self._asker.read(ctx, asked)
+        rows = list(zip(*(result.table[name].to_pylist() for name in ("model", "priced", ROWS, *SUMS)), strict=True))
+        span = windows.resolve(base.window, ctx.now)
+        used = {p for model, *_, estimated in rows if estimated for p in ctx.workspace.book.used(model, span)}
+        return Paid(
+            reported=sum(reported or 0.0 for *_, reported, _ in rows),
+            estimated=sum(estimated or 0.0 for *_, estimated in rows),
+            priced=sum(count for _, has, count, *_ in rows if has is not False),
+            unpriced=tuple((model, count) for model, has, count, *_ in rows if has is False),
+            oldest=min((price.checked for price in used), default=None),
+            example=any(price.example for price in used),
+        )
+
+
+def is_cost(metric: Metric, workspace: Workspace) -> bool:
+    """Whether a metric adds up costs, or divides what does."""
+    if metric.numerator is not None:
+        return is_cost(workspace.metrics[metric.numerator], workspace)
+    return metric.dataset == "events" and any(column in COSTS for column in (metric.column, *metric.columns))
+
+
+def _calls(count: int) -> str:
+    return f"{count:,} {'call' if count == 1 else 'calls'}"
+
+
+def _into(head: dict[str, Any], paid: Paid) -> None:
+    head["prices"] = paid.head()
+    if not paid.unpriced:
+        return
+    known = head["parts"].get("completeness")
+    whole = round(min(1.0 if known is None else known, paid.completeness), 4)
+    head["parts"] = head["parts"] | {"completeness": whole}
+    if head.get("confidence") is not None:
+        head["confidence"] = min(head["confidence"], whole)
