@@ -8,6 +8,7 @@ Where who sends a metric's events was silent the value is unknown: neither judge
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from math import isnan
@@ -32,8 +33,12 @@ USUAL = 20  # of so many buckets at most one is empty where an empty one means s
 COUNTED = ("count", "sum", "distinct")
 SILENT = 2  # buckets without a value that are told as a silence
 METER = 12  # steps of a reading, before it can be seen that it only grows
+SHIFTS = ("shift_up", "shift_down")
+FAILED = "its values could not be judged"
 GROWS = "a meter that only grows has no usual level"
 PLACES = ("line", "kpi", "changes")  # tiles that show a series, the best picture of it first
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, str, Where]  # dataset, metric, conditions of its tile
 Point = tuple[int, float | None]  # start of a bucket in ms, value
@@ -77,12 +82,13 @@ class Series:
         least = min([*known, *(v for v in now if v is not None)], default=0.0)
         share = metric.unit == "percent" and metric.aggregate == "ratio"
         self.model = Expected(lower=0.0 if least >= 0 else None, upper=1.0 if share else None)
+        self.failed = False
         self._past: Sequence[Point] = past
 
     def learn(self) -> None:
         """Learn the past before the first bucket, once: of all that a series does the longest."""
         past, self._past = self._past, ()
-        if past and not self.grows:
+        if past and not self.grows and not self.failed:
             self.model.feed([t for t, _ in past], [self._known(v) for _, v in past])
 
     def judge(self, buckets: Sequence[Bucket]) -> None:
@@ -90,7 +96,7 @@ class Series:
         self.learn()
         if buckets:
             self.last, self.end = buckets[-1].start, buckets[-1].end
-        if self.grows or not buckets:
+        if self.grows or self.failed or not buckets:
             return
         known = [None if b.silent is not None else self._known(b.value) for b in buckets]
         for bucket, row in zip(buckets, self.model.feed([b.start for b in buckets], known).tolist(), strict=True):
@@ -98,6 +104,12 @@ class Series:
             self.bounds[bucket.start] = (None, None) if isnan(low) else (low, high)
             if bucket.silent is not None or self._missed(bucket.value):
                 self._silent(bucket)
+
+    def fail(self) -> None:
+        """Go on without a range, after an error that the log explains: the board shows everything else."""
+        log.exception("the expected range of %s is off: %s", self.metric.name, FAILED)
+        self.failed = True
+        self.bounds, self.quiet, self.incidents = {}, [], ()
 
     def forget(self, before: int) -> None:
         """Forget ranges of buckets that left the window."""
@@ -139,8 +151,9 @@ class Series:
 
     def band(self) -> dict[str, Any]:
         """The state of the range, as a line tile's head has it."""
-        if self.grows:
-            return {"state": "off", "has": 0, "needs": 0, "level": LEVEL, "coverage": None, "reason": GROWS}
+        if self.grows or self.failed:
+            reason = FAILED if self.failed else GROWS
+            return {"state": "off", "has": 0, "needs": 0, "level": LEVEL, "coverage": None, "reason": reason}
         has, needs = self.model.learning or (0, 0)
         return {
             "state": "learning" if self.model.learning else "ok",
@@ -159,6 +172,8 @@ class Series:
 
     def tell(self, points: Sequence[Point], now: int) -> None:
         """Put what happened within the buckets that are shown into `incidents`, oldest first."""
+        if self.failed:
+            return
         shown = dict(points)
         first = min(shown, default=0)
         marks = [m for m in self.model.marks if m.kind != "silence" and (m.until is None or m.until > first)]
@@ -167,7 +182,8 @@ class Series:
         self.incidents = tuple(sorted(found, key=lambda i: i.since))
 
     def _told(self, mark: Mark, points: Sequence[Point], now: int) -> Incident:
-        since = [v for t, v in points if v is not None and t >= mark.t and (mark.until is None or t <= mark.until)]
+        began = mark.since if mark.kind in SHIFTS else mark.t
+        since = [v for t, v in points if v is not None and t >= began and (mark.until is None or t <= mark.until)]
         return Incident(
             metric=self.metric,
             kind=mark.kind,
@@ -178,6 +194,7 @@ class Series:
             low=mark.low,
             high=mark.high,
             level=median(since) if since else mark.value,
+            usual=mark.usual,
             confidence=mark.confidence,
             grain_ms=self.grain_ms,
             now=now,
@@ -308,8 +325,7 @@ def glimpsed(ctx: Context, result: Result, name: str) -> Series | None:
     column = values(result, name)
     whole = _whole(result, _times(result), column)
     series = Series(ctx.workspace.metrics[name], past, column, windows.parse_grain(result.grain))
-    series.judge(whole)
-    series.tell([(b.start, b.value) for b in whole], ms_of(ctx.now) or 0)
+    _taken([Turn(series, True, whole, whole, [], ms_of(ctx.now) or 0)])
     return series
 
 
@@ -329,14 +345,23 @@ def _grows(known: Sequence[float]) -> bool:
 
 
 def _taken(turns: Iterable[Turn]) -> None:
-    """Let the series of these turns judge and tell."""
-    for series, _, whole, over, silences, now in turns:
-        series.judge(over)
-        if whole:
-            series.forget(whole[0].start)
-        if over:
-            series.spoken(silences, now - 1000 * MEMORY_S)
-        series.tell([(b.start, b.value) for b in whole], now)
+    """Let the series of these turns judge and tell. One that cannot is without a range from then on."""
+    for turn in turns:
+        try:
+            _take(*turn)
+        except Exception:  # whatever it is, it must not take the board down
+            turn.series.fail()
+
+
+def _take(
+    series: Series, first: bool, whole: list[Bucket], over: list[Bucket], silences: list[Silence], now: int
+) -> None:
+    series.judge(over)
+    if whole:
+        series.forget(whole[0].start)
+    if over:
+        series.spoken(silences, now - 1000 * MEMORY_S)
+    series.tell([(b.start, b.value) for b in whole], now)
 
 
 def _times(result: Result) -> list[int]:
@@ -372,7 +397,7 @@ def _silent_in(bucket: Bucket, silences: Iterable[Silence]) -> str | None:
 def _came_back(mark: Mark, shown: dict[int, float | None]) -> bool:
     """Whether late events brought a marked value back into its range."""
     value = shown.get(mark.t)
-    if value is None or mark.low is None or mark.high is None or mark.kind in ("shift_up", "shift_down"):
+    if value is None or mark.low is None or mark.high is None or mark.kind in SHIFTS:
         return False
     return mark.low <= value <= mark.high and value != mark.value
 

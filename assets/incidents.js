@@ -82,7 +82,7 @@ export function incidentAt(figure, i) {
 export function words(mark, { board }) {
   const at = (t) => format.clock(t, board.tz)
   const from = mark.until === null ? `since ${at(mark.t)}` : silent(mark) ? `${at(mark.t)} to ${at(mark.until)}` : `at ${at(mark.t)}`
-  return `${mark.text} ${from}${silent(mark) ? "" : mark.until === null ? ", still outside the expected range" : SHIFTS.has(mark.kind) ? "" : ", outside the expected range"}`
+  return `${mark.text} ${from}${silent(mark) ? "" : SHIFTS.has(mark.kind) ? "" : mark.until === null ? ", still outside the expected range" : ", outside the expected range"}`
 }
 
 /** Ask the page why: it hears the event, wherever the board stands. */

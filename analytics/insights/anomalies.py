@@ -20,7 +20,7 @@ TOLD = 5  # statements in all
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """One incident of one series. Times in ms; `until` None while it lasts. `level` is the median of the values since
-    it began, `source` who fell silent ("" where nothing at all arrived)."""
+    it began, `usual` the level before a shift, `source` who fell silent ("" where nothing at all arrived)."""
 
     metric: Metric
     kind: Kind
@@ -31,6 +31,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None = None
     high: float | None = None
     level: float | None = None
+    usual: float | None = None
     source: str = ""
     confidence: float
     grain_ms: int
@@ -42,7 +43,9 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def expected(self) -> float | None:
-        """The middle of the range at its first bucket."""
+        """The level before a shift; else the middle of the range at its first bucket."""
+        if self.shift and self.usual is not None:
+            return self.usual
         return None if self.low is None or self.high is None else (self.low + self.high) / 2
 
     def change(self) -> tuple[float | None, str]:
@@ -67,7 +70,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     def mark(self) -> dict[str, Any]:
         """As a line tile's head has it."""
         return {
-            "t": self.t,
+            "t": self.since if self.shift else self.t,
             "until": self.until,
             "value": self.value,
             "low": self.low,
@@ -99,6 +102,15 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
             until = f"from {since} to {clock(self.until, tz, self.since)}" if self.until else f"since {since}"
             said = f"{self.source or 'everything behind it'} {'was' if self.until else 'is'} silent {until}"
             return [{"t": title, "b": True, "tone": "bad"}, {"t": f": {said}."}]
+        if self.shift:
+            change, kind = self.change()
+            by = f" ({signed(change, kind)})" if change else ""
+            return [
+                {"t": f"{title} shifted {'up' if self.kind == 'shift_up' else 'down'}", "b": True, "tone": self.tone()},
+                {"t": f" at {since}: about "},
+                {"t": self._about(self.level), "b": True},
+                {"t": f" where {self._about(self.expected)} was usual{by}."},
+            ]
         return [
             {"t": f"{title} left its expected range", "b": True, "tone": self.tone()},
             {"t": f" at {since}: "},
@@ -137,8 +149,9 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
         """The window and the baseline with which to ask `explain` about it: as long before it as it lasted."""
         if self.kind == "silence":
             return {}
-        length = max((self.until or self.now) - self.t, self.grain_ms)
-        spans = {"window": (self.t, self.t + length), "baseline": (self.t - length, self.t)}
+        began = self.since if self.shift else self.t
+        length = max((self.until or self.now) - began, self.grain_ms)
+        spans = {"window": (began, began + length), "baseline": (began - length, began)}
         return {name: {"from": moment(start), "to": moment(end)} for name, (start, end) in spans.items()}
 
     def _span(self) -> str:
@@ -148,10 +161,12 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     def _end(self, tz: str) -> str:
         if self.until is None:
             return "still outside"
-        if not self.shift:
-            return f"back inside at {clock(self.until, tz, self.since)}"
-        change, kind = self.change()
-        return f"it stayed {amount(change, kind)} {'higher' if self.kind == 'shift_up' else 'lower'}"
+        return f"back inside at {clock(self.until, tz, self.since)}"
+
+    def _about(self, value: float | None) -> str:
+        """A level, which is known to two digits: "4.2 s"."""
+        number, unit = fmt.value(None if value is None else float(f"{value:.2g}"), self.metric.unit, self.metric.per)
+        return (number.rstrip("0").rstrip(".") if "." in number else number) + unit
 
     def _text(self, value: float | None) -> str:
         return fmt.text(value, self.metric.unit, self.metric.per)
@@ -204,7 +219,9 @@ def same_way(anomaly: Insight, change: Insight) -> bool:
 def _joined(anomaly: Insight, change: Insight) -> Insight:
     """One statement of two: when it began, then how much it is against the period before, and from where."""
     first, *rest = change.parts
-    title = anomaly.parts[0]["t"].removesuffix(" left its expected range")
+    title = anomaly.parts[0]["t"]
+    for said in (" left its expected range", " shifted up", " shifted down"):
+        title = title.removesuffix(said)
     told = first["t"].removeprefix(title).lstrip()
     return msgspec.structs.replace(
         anomaly,
@@ -232,11 +249,6 @@ def range_note(coverage: float | None) -> str:
 def signed(change: float | None, kind: str) -> str:
     """A change with its sign: "+84%", "−1.9 pp"."""
     return fmt.change(change, kind).replace("▲ ", "+").replace("▼ ", fmt.MINUS)
-
-
-def amount(change: float | None, kind: str) -> str:
-    """A change without its sign."""
-    return fmt.change(abs(change), kind).lstrip("▲ ") if change is not None else ""
 
 
 def moment(t: int) -> str:

@@ -3,7 +3,7 @@
 The range: a smoothed level on top of the season (the middle of the last three), and conformal radii that follow their
 own misses (Gibbs and Candès, 2021; Angelopoulos, Candès and Tibshirani, 2023). The marks: how far a value, its residual
 and their short means lie from everything met before, each as a tail probability; these are summed, and the sum has its
-own tail. The arithmetic is in `kernel`.
+own tail. The arithmetic is in `kernel`, that of level shifts, which no single value tells, in `shift`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.insights import kernel as k
+from analytics.insights import shift
 from analytics.insights.compiled import AVAILABLE, cells
 from analytics.insights.season import detect
 
@@ -30,6 +31,8 @@ FIRST_LOOK = 64  # buckets after which a season is first looked for, then each t
 RADIUS = 2.5  # of the range before any miss, in mean distances
 EVIDENCE = k.EVIDENCE - k.LOW
 EVENT = k.EVENT - k.LOW
+SHIFT = k.SAID
+SAID = k.SAID + shift.SAID
 
 Floats = NDArray[np.float64]
 Kind = Literal["spike", "dip", "shift_up", "shift_down", "silence"]
@@ -46,7 +49,10 @@ class Verdict(NamedTuple):
 
 
 class Mark(msgspec.Struct):
-    """One incident: the bucket `t` that told it, and from when until when it lasted (ms; None: still open)."""
+    """One incident: the bucket `t` that told it, and from when until when it lasted (ms; None: still open).
+
+    `usual` and `level` are the levels before and after a shift that the test of two samples found.
+    """
 
     t: int
     value: float | None
@@ -56,6 +62,8 @@ class Mark(msgspec.Struct):
     since: int
     until: int | None
     confidence: float
+    usual: float | None = None
+    level: float | None = None
 
 
 class Followed(NamedTuple):
@@ -83,6 +91,9 @@ class Expected:
         self._state = cells(k.STATE)
         self._histograms = cells(k.FEATURES * k.HISTOGRAM)
         self._nets = cells(k.NETS_KEPT * k.NET_SIZE)
+        self._shift = cells(shift.STATE)
+        self._incident: Mark | None = None  # the one that the kernel speaks of
+        self._shifted: Mark | None = None  # the shift that is open
         self._begun: float | None = None
         self._strays = cells(0)
         self._judged = self._inside = 0
@@ -125,15 +136,19 @@ class Expected:
         judged = ~np.isnan(low) & ~np.isnan(numbers)
         self._judged += int(judged.sum())
         self._inside += int((judged & (low <= numbers) & (numbers <= high)).sum())
-        for i in np.flatnonzero(said[:, EVENT]):
-            self._mark(int(starts[i]), float(numbers[i]), said[i].tolist())
+        for i in np.flatnonzero(said[:, EVENT] + said[:, SHIFT]):
+            row = said[i].tolist()
+            if row[EVENT]:
+                self._mark(int(starts[i]), float(numbers[i]), row[:SHIFT])
+            if row[SHIFT]:
+                self._shift_told(int(starts[i]), float(numbers[i]), row)
         said[:, EVIDENCE] = 1 - 10 ** -said[:, EVIDENCE]
         return said[:, : EVIDENCE + 1]
 
     def _run(self, starts: Floats, numbers: Floats) -> Floats:
         """What the kernel says of each bucket. It stops to look for a season when it is time to."""
         n = len(numbers)
-        rows: Any = np.empty((n, k.SAID)) if AVAILABLE else [[0.0] * k.SAID for _ in range(n)]
+        rows: Any = np.empty((n, SAID)) if AVAILABLE else [[0.0] * SAID for _ in range(n)]
         at: Any = starts if AVAILABLE else starts.tolist()
         given: Any = numbers if AVAILABLE else numbers.tolist()
         if self._begun is None and n:
@@ -141,11 +156,23 @@ class Expected:
         first = 0
         while first < n:
             end = int(min(n, first + self._look - self._state[k.PLACE]))
-            k.run(self._state, self._histograms, self._nets, self._ring, self._strays, at, given, rows, first, end)
+            k.run(
+                self._state,
+                self._histograms,
+                self._nets,
+                self._ring,
+                self._strays,
+                self._shift,
+                at,
+                given,
+                rows,
+                first,
+                end,
+            )
             first = end
             if self._state[k.PLACE] >= self._look:
                 self._look_for_season()
-        return np.asarray(rows, dtype=np.float64).reshape(n, k.SAID)
+        return np.asarray(rows, dtype=np.float64).reshape(n, SAID)
 
     def _look_for_season(self) -> None:
         """Look for a season in the past that is kept, and keep more of it until one is found."""
@@ -163,6 +190,7 @@ class Expected:
             state[k.SEASON] = found
         self._keep(size, found or 1, past)
         if found != old:
+            self._shift[shift.MET] = 0
             for i in range(4):
                 state[k.LEVELS + i] = state[k.SLOW]
             state[k.TREND] = 0.0
@@ -185,17 +213,43 @@ class Expected:
                 self._ring[(place - back) % size] = value
 
     def _mark(self, t: int, value: float, said: list[float]) -> None:
-        """Write down what happened to an incident."""
+        """Write down what happened to an incident. While a shift is open, what is rare beside it is a part of it."""
         low, high, _, _, event, kind, since, until, sure = said
-        if event == k.OPENED:
+        named = KINDS[int(kind) - 1]
+        if event == k.OPENED or (event == k.CHANGED and self._incident is None):
+            part = self._shifted is not None and named != "silence"
             rarest = max(10**-sure, 1 / RAREST)
-            named = KINDS[int(kind) - 1]
             mark = Mark(t, _known(value), _known(low), _known(high), named, int(since), None, 1 - rarest)
-            self.marks = [*self.marks, mark][-MARKS:]
+            self._incident = None if part else self._add(mark)
+        elif self._incident is not None:
+            self._incident.kind = named
+            self._incident.until = None if event in (k.REOPENED, k.CHANGED) else int(until)
+
+    def _shift_told(self, t: int, value: float, said: list[float]) -> None:
+        """Write down a shift: as what became of the incident that it began as, where there is one."""
+        low, high, *_ = said
+        event, since, side, old, new, met = said[SHIFT:]
+        last = self.marks[-1] if self.marks else None
+        kinds: tuple[Kind, Kind] = ("spike", "shift_up") if side > 0 else ("dip", "shift_down")
+        if event == shift.SHIFTED:
+            if last is None or last.kind not in kinds or (last.until is not None and last.until <= since):
+                sure = 1 - max(1 / RAREST, 1 / (met + 1))
+                last = self._add(Mark(t, _known(value), _known(low), _known(high), kinds[1], 0, None, sure))
+            if last is self._incident:
+                self._incident = None
+            last.kind, last.since, last.until, self._shifted = kinds[1], int(since), None, last
+        if (mark := self._shifted) is None:
             return
-        mark = self.marks[-1]
-        mark.kind = KINDS[int(kind) - 1]
-        mark.until = None if event in (k.REOPENED, k.CHANGED) else int(until)
+        mark.usual, mark.level = old, new
+        if event == shift.RETURNED:
+            mark.kind = "spike" if mark.kind == "shift_up" else "dip"
+        if event in (shift.RETURNED, shift.SETTLED):
+            mark.until = int(since) if event == shift.RETURNED else t
+            self._shifted = None
+
+    def _add(self, mark: Mark) -> Mark:
+        self.marks = [*self.marks, mark][-MARKS:]
+        return mark
 
 
 def follow(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from analytics.insights import shift
 from analytics.insights.compiled import Cells, compiled, summed
 
 NAN = math.nan
@@ -23,10 +24,11 @@ QUIET, HUSH, HUSHED, TALKS, PAUSES, PAUSED = range(36, 42)
 OPEN, RUN, BACK, CALM, SIDE, SUM = range(42, 48)
 # What the last step said
 LOW, HIGH, EXPECTED, EVIDENCE, EVENT, KIND, SINCE, UNTIL, SURE = range(48, 57)
-SAID = 9  # of them, from LOW on
+SAID = 9  # of them, from LOW on; then what was said of a shift
 # Values outside on one side: in a row, since when, how unlikely; buckets inside, such runs, and buckets in them
 AWAY, LEFT, STRAYED, INSIDES, TRIPS, TRIPPED = range(57, 63)
-STATE = 63
+WAVE = 63  # what the season adds
+STATE = 64
 
 SPIKE, DIP, SHIFT_UP, SHIFT_DOWN, SILENCE = range(1, 6)
 OPENED, REOPENED, CHANGED, BACK_AGAIN, ADOPTED = range(1, 6)
@@ -205,7 +207,7 @@ def step(S: Cells, H: Cells, N: Cells, R: Cells, P: Cells, value: float) -> None
     place = int(S[PLACE])
     ring = int(S[RING])
     phase = place % int(max(S[SEASON], 1.0))
-    season = seasonal(S, R)
+    season = S[WAVE] = seasonal(S, R)
     best = 0
     for i in range(1, 4):
         if S[ERRORS + i] < 0.97 * S[ERRORS + best]:
@@ -409,11 +411,30 @@ def listen(S: Cells, quiet: bool, usual: bool) -> None:
 
 @compiled
 def run(
-    S: Cells, H: Cells, N: Cells, R: Cells, P: Cells, times: Cells, values: Cells, rows: Cells, first: int, end: int
-) -> None:
+    S: Cells, H: Cells, N: Cells, R: Cells, P: Cells, U: Cells,
+    times: Cells, values: Cells, rows: Cells, first: int, end: int,
+) -> None:  # fmt: skip
     """Step through the values from `first` to before `end`; each fills its row with what was said of it."""
     for i in range(first, end):
         S[NOW] = times[i]
         step(S, H, N, R, P, values[i])
         for j in range(SAID):
             rows[i][j] = S[LOW + j]
+        shifted(S, U, rows[i], values[i])
+        for j in range(shift.SAID):
+            rows[i][SAID + j] = U[shift.EVENT + j]
+
+
+@compiled
+def shifted(S: Cells, U: Cells, row: Cells, value: float) -> None:
+    """Let the range lie where the last shift left it, and ask whether this value makes one. No score knows of it."""
+    below, above = S[EXPECTED] - S[LOW], S[HIGH] - S[EXPECTED]
+    if S[EXPECTED] == S[EXPECTED] and shift.moved(U):
+        level = U[shift.LEVEL] + S[WAVE]
+        row[0] = min(max(level - U[shift.BELOW], S[FLOOR]), S[ROOF])
+        row[1] = min(max(level + U[shift.ABOVE], S[FLOOR]), S[ROOF])
+        row[2] = min(max(level, S[FLOOR]), S[ROOF])
+    U[shift.EVENT] = 0
+    silent = (S[OPEN] > 0 and S[KIND] == SILENCE) or (value <= S[FLOOR] and S[HUSHED] > 0)
+    if value == value and below == below and not silent:
+        shift.watch(U, S[NOW], value - S[WAVE], below, above, S[OPEN] > 0, S[FLOOR])

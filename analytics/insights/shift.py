@@ -21,39 +21,44 @@ NEWEST = 12  # values that may lie on the new level
 FEWEST = 5
 RING = BEFORE + NEWEST
 CLIP = 3.0  # robust standard deviations beyond which a value says no more
-TELLS = 4.6  # the statistic that tells a shift
+TELLS = 4.0  # the statistic that tells a shift
+MORE = 0.75  # that a shift needs in addition for each one of late,
+MOST = 2.0  # up to so many; half of them are forgotten in 350 buckets
+FADES = 0.998
 HOLDS = 2.6  # and that lets the range wait for what comes
 LARGE = 1.2  # robust standard deviations that a shift has at least
+NEAR = 8  # values right before the split,
+STEEP = 0.6  # from which at least this share of the jump is seen
 GATE = 0.9  # mean distances that the newest values must lie off before the test is worth its time
-USUAL = 12  # buckets after which a new level is the expected one
-PATIENT = 12  # buckets that a range waits at most
+USUAL = 20  # buckets after which a new level is the expected one
+PATIENT = 12  # buckets in which a range waits no longer
 
 # What has been learned
-MET, MEAN, OFF, BELOW, ABOVE = range(5)
-# What the test said: old and new level, scatter of the old, the statistic, values on the new level
-OLD, NEW, SCATTER, TOLD, RUN = range(5, 10)
-# The range of its own: its level, and until when; the shift: its side, buckets since it was told, level before
-LEVEL, HELD, SIDE, AGE, FROM = range(10, 15)
-# The answer
-EVENT, SINCE = 15, 16
-RINGS = 17
+MEAN, OFF, BELOW, ABOVE = range(4)
+# What the test said: old and new level, the statistic, values on the new level
+OLD, NEW, TOLD, RUN = range(4, 8)
+# The range of its own: its level, and buckets that it waits; buckets since the shift began; shifts of late
+LEVEL, HELD, AGE, OFTEN = range(8, 12)
+# What the last step said: an event, when the level changed, to which side, from where to where; values met
+EVENT, SINCE, SIDE, FROM, TO, MET = range(12, 18)
+SAID = 6  # of them, from EVENT on
+RINGS = 18
 STATE = RINGS + 2 * RING
 
-NOTHING, SHIFTED, GREW, RETURNED, SETTLED = range(5)
+SHIFTED, GREW, RETURNED, SETTLED = range(1, 5)
 
 
 @compiled
 def watch(U: Cells, now: float, residual: float, below: float, above: float, frozen: bool, floor: float) -> None:
     """Take in one value less its season; `below` and `above` are how far the range reaches from what is expected.
 
-    `frozen` says that an incident holds the range elsewhere. Answers are in `U`: EVENT, SINCE, OLD, NEW, and LEVEL for
-    as long as the range is to be about it (HELD > 0 or SIDE != 0).
+    `frozen` says that an incident holds the range where it was. Answers are in `U`.
     """
     met = int(U[MET])
     U[RINGS + met % RING] = residual
     U[RINGS + RING + met % RING] = now
     U[MET] = met + 1
-    U[EVENT] = NOTHING
+    U[EVENT] = 0
     rate = max(1 / (met + 1), 0.02)
     U[MEAN] += rate * (residual - U[MEAN])
     far = abs(residual - U[MEAN])
@@ -102,17 +107,22 @@ def compare(U: Cells) -> None:
         return
     alike = product / square
     alike = min(max(alike + (1 + 4 * alike) / n, 0.0), 0.95)
-    error = math.sqrt(square / (n - 2) * (1 + alike) / (1 - alike))
-    total = 0.0
+    wider = (1 + alike) / (1 - alike)
+    variance = square / (n - 2)
+    total = squares = 0.0
     for w in range(1, newest + 1):
-        total += min(max((new[newest - w] - centre) / scatter, -CLIP - 1), CLIP + 1)
+        value = min(max((new[newest - w] - centre) / scatter, -CLIP - 1), CLIP + 1)
+        total += value
+        squares += value * value
         if w < FEWEST:
             continue
+        after = wider * max(variance, (squares - total * total / w) / (w - 1)) / w
+        before = wider * variance / n
         level = total / w - mean
         ahead = middle + newest - w / 2 + 0.5
         line = level - slope * ahead
-        told = level / (error * math.sqrt(1 / w + 1 / n))
-        drawn = line / (error * math.sqrt(1 / w + 1 / n + 12 * ahead * ahead / (n * (n * n - 1))))
+        told = level / math.sqrt(after + before)
+        drawn = line / math.sqrt(after + before * (1 + 12 * ahead * ahead / (n * n - 1)))
         if told * drawn <= 0:
             continue
         if abs(drawn) < abs(told):
@@ -125,9 +135,19 @@ def compare(U: Cells) -> None:
         return
     late = sorted(new[newest - 3 :])[1]
     U[NEW] = sorted(new[newest - run :])[run // 2]
+    while run > 1 and abs(new[newest - run] - centre) < abs(new[newest - run] - U[NEW]):  # it still lies with the old
+        run -= 1
+    U[RUN] = run
     U[OLD] = centre
-    U[SCATTER] = scatter
-    if (U[NEW] - centre) * U[TOLD] < LARGE * scatter * abs(U[TOLD]) or (late - centre) / (U[NEW] - centre) < 0.5:
+    jump = U[NEW] - centre
+    near = 0.0  # how much of the jump lies right at the split: all of a step, little of a bend
+    for back in range(run, run + NEAR):
+        near += min(max((U[RINGS + (met - 1 - back) % RING] - centre) / scatter, -CLIP - 1), CLIP + 1) / NEAR
+    if (
+        jump * U[TOLD] < LARGE * scatter * abs(U[TOLD])
+        or (late - centre) / jump < 0.5
+        or 1 - near * scatter / jump < STEEP
+    ):
         U[TOLD] = 0.0
 
 
@@ -135,7 +155,8 @@ def compare(U: Cells) -> None:
 def decide(U: Cells, below: float, above: float, frozen: bool, floor: float) -> None:
     """What the statistic means: a shift, more of the one that is open, its return, or only that the range waits."""
     side = (U[TOLD] > 0) - (U[TOLD] < 0)
-    told = abs(U[TOLD]) >= TELLS
+    told = abs(U[TOLD]) >= TELLS + MORE * U[OFTEN]
+    U[OFTEN] *= FADES
     if U[SIDE] != 0:
         U[AGE] += 1
         if told and side != U[SIDE] and (U[NEW] - (U[FROM] + U[LEVEL]) / 2) * U[SIDE] < 0:
@@ -145,12 +166,13 @@ def decide(U: Cells, below: float, above: float, frozen: bool, floor: float) -> 
             U[HELD] = 0
             return
         if told and side == U[SIDE]:
+            since = U[SINCE]
             move(U, floor)
+            U[SINCE] = since
             U[EVENT] = GREW
-            U[AGE] = 0
         else:
-            run = int(min(U[AGE] + U[RUN], NEWEST))
-            U[LEVEL] = middle_of(U, run)
+            U[LEVEL] = middle_of(U, int(min(U[AGE], USUAL)))
+        U[TO] = U[LEVEL]
         if U[AGE] >= USUAL and not frozen:
             U[EVENT] = SETTLED
             U[SIDE] = 0
@@ -158,7 +180,10 @@ def decide(U: Cells, below: float, above: float, frozen: bool, floor: float) -> 
     if told:
         U[FROM] = U[OLD]
         U[SIDE] = side
-        U[AGE] = U[HELD] = 0
+        U[TO] = U[NEW]
+        U[AGE] = U[RUN]
+        U[OFTEN] = min(U[OFTEN] + 1, MOST)
+        U[HELD] = 0
         U[EVENT] = SHIFTED
         move(U, floor)
     elif abs(U[TOLD]) >= HOLDS and U[HELD] < PATIENT:
@@ -189,6 +214,12 @@ def move(U: Cells, floor: float) -> None:
     U[OFF] *= ratio
     U[BELOW] *= ratio
     U[ABOVE] *= ratio
+
+
+@compiled
+def moved(U: Cells) -> bool:
+    """Whether the range is to lie about LEVEL: after a shift until it is usual, and while one may have begun."""
+    return bool(U[SIDE] != 0 or 0 < U[HELD] < PATIENT)
 
 
 @compiled

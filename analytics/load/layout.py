@@ -90,6 +90,8 @@ def _csv(name: str, lines: list[str], encoding: str, delimiter: str, header: boo
     quote = "'" if sum(line.count("'") for line in lines) > 8 and not any('"' in line for line in lines) and any(
         line.startswith("'") for line in lines) else '"'  # fmt: skip
     filled = [line for line in lines if line.strip()]
+    if not filled:
+        raise ValidationError(f"{name} is empty: it holds no text", hint="check what wrote it")
     data = [line for line in filled if not line.startswith("#")] or filled
     if delimiter:
         if len(delimiter) != 1 or delimiter in "\n\r\"'":

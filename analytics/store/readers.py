@@ -114,6 +114,7 @@ class Readers:
         finally:
             with job.lock:
                 job.cursor = None
+                broken = broken or job.stopped  # the interrupt may have met the end of a transaction
             self._give(cursor, broken)
 
     def _take(self, job: _Job) -> duckdb.DuckDBPyConnection:

@@ -106,7 +106,7 @@ def test_a_board_served_by_panel_ticks_over_panels_own_channel_and_survives_its_
         wait_until(lambda: newest(page.locator("[data-tile=duration]"))() not in (None, before), what="a tick")
         assert [each for each in asked if not each.startswith((url, "blob:", "data:"))] == []
         running.stop()
-        expect(stands).to_contain_text("Reconnecting", timeout=15_000)
+        expect(stands).to_contain_text(re.compile("Reconnecting|Stale"), timeout=15_000)
         running.start()
         expect(stands).to_contain_text("Live", timeout=30_000)
         assert errors == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from analytics.asks import Ask, where_of
-from analytics.expecting import Bucket, Series, asked_of, keys_of
+from analytics.expecting import FAILED, Bucket, Series, Turn, _taken, asked_of, keys_of
 from analytics.insights import anomalies
 from analytics.insights.anomalies import Incident
 from analytics.insights.changes import Insight
@@ -82,7 +82,39 @@ def test_a_meter_that_only_grows_has_no_range() -> None:
     assert (one.band()["state"], one.incidents) == ("off", ())
 
 
+def test_a_series_that_cannot_be_judged_is_without_a_range_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, whole = series(steady(200)), series(steady(200))
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("a flaw")
+
+    monkeypatch.setattr(broken.model, "feed", fails)
+    for minute in (200, 201):
+        over = [Bucket(minute * MINUTE, (minute + 1) * MINUTE, 4800.0)]
+        _taken([Turn(one, False, over, over, [], 300 * MINUTE) for one in (broken, whole)])
+    assert (broken.band()["state"], broken.band()["reason"]) == ("off", FAILED)
+    assert (broken.incidents, broken.columns([200 * MINUTE])) == ((), ([None], [None]))
+    assert whole.band()["state"] == "ok" and len(whole.incidents) == 1
+    assert [r.levelname for r in caplog.records] == ["ERROR"] and "a flaw" in caplog.text
+
+
 # incidents
+
+
+def test_a_moderate_shift_is_told_against_the_level_before_it() -> None:
+    one = series(steady(200, seed=5))
+    noise = Random(3)
+    points = fed(one, [1000 * 1.09 + noise.uniform(-50, 50) for _ in range(8)])
+    one.tell(points, 300 * MINUTE)
+    (incident,) = one.incidents
+    assert (incident.kind, incident.since, incident.mark()["t"]) == ("shift_up", 200 * MINUTE, 200 * MINUTE)
+    assert 980 < (incident.usual or 0) < 1020 and 1060 < (incident.level or 0) < 1120
+    assert incident.label() == f"level shift {anomalies.signed(*incident.change())}"
+    assert "".join(p["t"] for p in incident.parts("UTC")).startswith(
+        "p95 duration shifted up at 03:20: about 1.1 s where"
+    )
 
 
 def test_an_incident_is_told_once_however_long_it_lasts() -> None:
@@ -213,10 +245,11 @@ def incident(**fields: object) -> Incident:
 @pytest.mark.parametrize(
     ("fields", "label", "tone", "end"),
     [
-        ({}, "level shift +84%", "bad", "still outside."),
-        ({"until": 12 * MINUTE}, "level shift +84%", "bad", "it stayed 84% higher."),
+        ({}, "level shift +84%", "bad", ": about 4.7 s where 2.6 s was usual (+84%)."),
+        ({"until": 12 * MINUTE}, "level shift +84%", "bad", "was usual (+84%)."),
         ({"kind": "spike", "until": 3 * MINUTE}, "spike 4.80 s", "bad", "back inside at 00:03."),
         ({"kind": "dip", "value": 800.0}, "dip 800 ms", "good", "still outside."),
+        ({"usual": 2350.0, "level": 4230.0}, "level shift +80%", "bad", ": about 4.2 s where 2.4 s was usual (+80%)."),
         ({"kind": "silence", "source": "billing"}, "billing silent", "bad", "billing is silent since 00:00."),
     ],
 )  # fmt: skip
@@ -238,7 +271,7 @@ def test_a_change_is_the_end_of_its_anomaly_and_not_said_twice() -> None:
     )
     (first, second) = anomalies.merged([incident().insight("UTC", "")], [rose, other])
     assert (first.kind, second.metric) == ("anomaly", "spend")
-    assert first.wire()["text"].endswith("was expected; still outside. It rose 84%, 2.60 s → 4.80 s.")
+    assert first.wire()["text"].endswith("was usual (+84%). It rose 84%, 2.60 s → 4.80 s.")
     assert first.item()["n"] == 8412
     fell = incident(kind="dip", value=800.0).insight("UTC", "")
     assert [i.kind for i in anomalies.merged([fell], [rose])] == ["anomaly", "change"]

@@ -251,6 +251,7 @@ def test_an_array_that_was_cut_keeps_what_came(tmp_path: Path) -> None:
 NOT_DATA = {
     "empty": (b"", "is empty"),
     "only space": (b" \n\n ", "is empty"),
+    "only the mark of an encoding": (b"\xef\xbb\xbf\n", "is empty"),
     "only comments": (b"# one\n# two\n", "nothing but comments"),
     "only a header": (b"day,n\n", "only a header"),
     "binary": (bytes(range(1, 32)) * 100, "control characters"),
