@@ -133,8 +133,11 @@ EXPECTED: dict[str, list[Row]] = {
         CLAUDE_LOG
         | row("model", "claude_code.api_error", model="claude-sonnet-5", call_id="req_011B", status="error")
         | {"error_type": "529"},
-        CLAUDE_LOG | row("tool", "claude_code.tool_result", tool="Bash", status="ok"),
-        CLAUDE_LOG | row("tool", "claude_code.tool_result", tool="Read", status="error", error_type="Error:ENOENT"),
+        CLAUDE_LOG | row("tool", "claude_code.tool_result", call_id="toolu_1", tool="Bash", status="ok"),
+        CLAUDE_LOG
+        | row(
+            "tool", "claude_code.tool_result", call_id="toolu_2", tool="Read", status="error", error_type="Error:ENOENT"
+        ),
         CLAUDE_LOG | row("log", "claude_code.tool_decision", tool="Write"),
         CLAUDE_LOG | row("log", "claude_code.assistant_response", model="claude-sonnet-5"),
     ],
@@ -148,7 +151,7 @@ EXPECTED: dict[str, list[Row]] = {
         CLAUDE
         | row("model", "claude_code.llm_request", way="span", status="ok", model="claude-sonnet-5", call_id="req_011A")
         | tokens(4812, 250, 4000, 800),
-        CLAUDE | row("tool", "claude_code.tool", way="span", status="ok", tool="Bash"),
+        CLAUDE | row("tool", "claude_code.tool", call_id="toolu_1", way="span", status="ok", tool="Bash"),
     ],
     "codex-cli-logs": [
         CODEX | row("log", "codex.user_prompt"),
@@ -156,7 +159,7 @@ EXPECTED: dict[str, list[Row]] = {
         UNMODELLED | row("log", "codex.sse_event"),
         CODEX | row("model", "codex.sse_event", status="ok", call_id="019a-77:5000:4096:300") | tokens(5000, 300, 4096),
         UNMODELLED | row("log", "codex.sse_event"),
-        CODEX | row("tool", "codex.tool_result", tool="shell", status="error"),
+        CODEX | row("tool", "codex.tool_result", call_id="call_7", tool="shell", status="error"),
     ],
     "codex-cli-metrics": [
         *(CODEX_POINT | row("resource", "codex.turn.token_usage", value=n) for n in (5300, 5000, 4096, 300, 128)),
