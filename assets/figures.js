@@ -35,6 +35,7 @@ export class Figure extends TimeChart {
 
   async #embed() {
     const Bokeh = await this.board.bokeh
+    if (!this.stage.isConnected) return // taken away while the library was on its way
     const [view] = [...await Bokeh.embed.embed_item(this.tile.figure, this.stage)]
     if (this.gone) return gone(view)
     this.view = view
