@@ -31,7 +31,7 @@ READ = """async (least) => {
 
 class Shot(NamedTuple):
     """One picture: its name, the page, the colours, the window's size, whether somebody is signed in, what must be
-    there before it is taken, and the one part of the page that it shows."""
+    there before it is taken, the one part of the page that it shows, and whether it is a board."""
 
     name: str
     path: str
@@ -40,6 +40,7 @@ class Shot(NamedTuple):
     signed_in: bool = True
     ready: str = ""
     part: str = ""
+    board: bool = True
 
 
 SHOTS = (
@@ -50,6 +51,7 @@ SHOTS = (
     Shot("why-dark", "/overview?why=duration_p95", "dark", ready=".why .causes, .why .why-even"),
     Shot("ask", "/overview?ask=p95+duration+by+agent+since+yesterday", "light", (1440, 640), ready=".ask-answer"),
     Shot("expected", "/overview", "light", part="[data-tile=duration]"),
+    Shot("sources", "/sources", "light", ready=".connect .tools", board=False),
     Shot("login", "/login", "light", (900, 640), signed_in=False),
     Shot("resources-dark", "/resources?window=now-2m", "dark"),
 )
@@ -132,7 +134,8 @@ def taken(browser: Browser, server: Running, shot: Shot, visitor: BrowserContext
     if shot.signed_in:
         if shot.path.startswith("/resources"):
             wait_until(lambda: page.evaluate(READ, READINGS), 300, "readings of this machine")
-        page.wait_for_function(SETTLED, timeout=60_000)
+        if shot.board:
+            page.wait_for_function(SETTLED, timeout=60_000)
     if shot.ready:
         page.wait_for_selector(shot.ready)
     page.evaluate("document.fonts.ready.then(() => new Promise((done) => requestIdleCallback(done)))")
