@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,9 +30,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Browser tests come last, also where two workers share the files in this order: Playwright's synchronous face
-    keeps a loop running in its thread, in which no coroutine test can run. Without --soak the long tests are not
-    there at all."""
-    items.sort(key=lambda item: "browser" in item.path.parts)
+    keeps a loop running in its thread, in which no coroutine test can run. The largest files begin, so that neither
+    worker is left alone with one. Without --soak the long tests are not there at all."""
+    size = Counter(item.path for item in items)
+    items.sort(key=lambda item: ("browser" in item.path.parts, -size[item.path], str(item.path)))
     if config.getoption("--soak"):
         return
     long = [item for item in items if item.get_closest_marker("soak")]
