@@ -289,7 +289,6 @@ class App:
         await self.store.open()
         await self.uploads.clear()
         await self._learn()
-        await self.mcp.start()
         self.server = build_server(
             self.settings,
             keys=self.keys,

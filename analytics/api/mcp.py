@@ -11,20 +11,23 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
-
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from typing import TYPE_CHECKING, Any
 
 from analytics.api.asgi import Exchange
 from analytics.api.doorman import Doorman
 from analytics.api.http import BodyHandler
-from analytics.api.mcp_protocol import Context, Protocol
 from analytics.api.tools import Desk, What
 from analytics.errors import Forbidden, Overloaded, RateLimited, Unauthorized
 from analytics.messages import AnalyticsUpdate, Request
 from analytics.rights import Principal
 from analytics.service import Service
 
+if TYPE_CHECKING:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    from analytics.api.mcp_protocol import Context
+
+Application = Callable[..., Awaitable[None]]
 AT_ONCE = 64  # messages under way, of all keys
 OF_ONE_KEY = 16
 DRAIN_S = 5.0
@@ -49,44 +52,51 @@ def _desk(ctx: Context) -> Desk:
 
 
 class Mcp:
-    """The protocol's server in this process: runs between `start` and `stop`, and counts what is under way."""
+    """The protocol's server in this process, until `stop`; counts what is under way. Its SDK takes longer to import
+    than most of what starts with the server, so it comes with the first message."""
 
     def __init__(self, docs: Path) -> None:
-        server = Protocol(_desk, docs).server()
-        self._manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True)
+        self._docs = docs
         self._under_way: Counter[str] = Counter()
         self._quiet = asyncio.Event()
         self._over = asyncio.Event()
+        self._ready: asyncio.Task[Application] | None = None
         self._running: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin to serve."""
-        ready = asyncio.Event()
-
-        async def run() -> None:
-            async with self._manager.run():  # its tasks end in the task that began them
-                ready.set()
-                await self._over.wait()
-
-        self._running = asyncio.create_task(run())
-        await ready.wait()
+        self._closed = False
 
     async def stop(self) -> None:
         """Take no more messages, let those under way end for a moment, cut the rest."""
-        if self._running is None:
-            return
-        running, self._running = self._running, None
+        self._closed = True
         if self._under_way.total():
             self._quiet.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._quiet.wait(), DRAIN_S)
         self._over.set()
-        await running
+        if self._running is not None:
+            await self._running
+
+    async def _application(self) -> Application:
+        if self._ready is None:
+            self._ready = asyncio.create_task(self._begin())
+        return await asyncio.shield(self._ready)
+
+    async def _begin(self) -> Application:
+        manager = await asyncio.to_thread(_manager, self._docs)
+        begun = asyncio.Event()
+
+        async def run() -> None:
+            async with manager.run():  # its tasks end in the task that began them
+                begun.set()
+                await self._over.wait()
+
+        self._running = asyncio.create_task(run())
+        await begun.wait()
+        return manager.handle_request
 
     @contextlib.asynccontextmanager
-    async def place(self, key: str) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+    async def place(self, key: str) -> AsyncIterator[Application]:
         """Room for one message of a key, and the application that answers it. Raises Overloaded, RateLimited."""
-        if self._running is None:
+        if self._closed:
             raise Overloaded("the server is about to stop", hint="come back in a moment", retry_after_ms=1000)
         if self._under_way.total() >= AT_ONCE:
             raise Overloaded("too many messages at once", hint="come back in a moment", retry_after_ms=1000)
@@ -98,13 +108,21 @@ class Mcp:
             )
         self._under_way[key] += 1
         try:
-            yield self._manager.handle_request
+            yield await self._application()
         finally:
             self._under_way[key] -= 1
             if not self._under_way[key]:
                 del self._under_way[key]
             if not self._under_way:
                 self._quiet.set()
+
+
+def _manager(docs: Path) -> StreamableHTTPSessionManager:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    from analytics.api.mcp_protocol import Protocol
+
+    return StreamableHTTPSessionManager(Protocol(_desk, docs).server(), json_response=True, stateless=True)
 
 
 class McpHandler(BodyHandler):

@@ -140,7 +140,7 @@ async def test_a_stop_lets_answers_out_and_takes_no_more(served: Served, monkeyp
     held = asyncio.create_task(rpc(served, "tools/call", QUERY))
     await until(lambda: gate.waiting == 1, what="the question to arrive")
     stopping = asyncio.create_task(served.app.mcp.stop())
-    await until(lambda: served.app.mcp._running is None, what="the stop to begin")
+    await until(lambda: served.app.mcp._closed, what="the stop to begin")
     status, problem = await rpc(served, "tools/list")
     assert (status, problem["code"]) == (503, "OVERLOADED")
     gate.open.set()
