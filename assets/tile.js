@@ -136,9 +136,9 @@ export class TileView {
     this.view.touch(this)
   }
 
-  /** Whether the pointer is at work in it: then it keeps still. */
+  /** Whether the pointer is at work in its picture: then it keeps still. */
   holding() {
-    return this.held > 0 && Date.now() - this.held < HOLD_MS
+    return this.state.hidden && this.held > 0 && Date.now() - this.held < HOLD_MS
   }
 
   release() {

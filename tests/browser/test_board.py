@@ -162,7 +162,7 @@ def test_empty_and_failed_tiles_say_why_and_what_to_do(page: Page, mock: Mock) -
     expect(page.locator("[data-tile=duration] .state")).to_contain_text("since")
     mock.mood("live")
     page.locator("[data-tile=duration]").get_by_role("button", name="Retry").click()
-    page.wait_for_selector(DRAWN)
+    page.wait_for_selector(DRAWN, timeout=6000)  # though the pointer rests on it
 
 
 def test_a_refused_window_shows_the_reason_and_the_way_back(page: Page, mock: Mock) -> None:

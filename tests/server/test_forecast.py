@@ -16,7 +16,8 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
 def whole_hour() -> datetime:
-    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    """One whose last rows are no longer waited for."""
+    return (datetime.now(UTC) - timedelta(minutes=10)).replace(minute=0, second=0, microsecond=0)
 
 
 def readings(name: str, values: list[float], step: timedelta, end: datetime, **fields: Any) -> list[dict[str, Any]]:
