@@ -60,7 +60,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("monotonic", pa.bool_(), "whether a sum only grows"),
     Column("series", pa.string(), "identity of the metric stream: hash of resource, scope, name, attributes"),
     Column("count", pa.int64(), "observations behind a histogram or summary point"),
-    Column("distribution", pa.string(), "JSON of a histogram's bounds and bucket counts, min and max"),
+    Column(
+        "distribution",
+        pa.string(),
+        "JSON of a histogram's bounds and bucket counts, and the min and max between which they lie",
+    ),
     Column("attributes", pa.string(), "JSON object of everything else, never lost"),
 )
 

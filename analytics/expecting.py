@@ -19,6 +19,7 @@ from analytics import window as windows
 from analytics.asking import Asker, Context, ms_of
 from analytics.asks import HISTORY, Ask, Where, where_of
 from analytics.errors import PlumblineError
+from analytics.insights import confidence as trusting
 from analytics.insights.anomalies import Incident
 from analytics.insights.expected import LEVEL, Expected, Mark
 from analytics.query import Period, Result
@@ -35,6 +36,7 @@ SILENT = 2  # buckets without a value that are told as a silence
 METER = 12  # steps of a reading, before it can be seen that it only grows
 SHIFTS = ("shift_up", "shift_down")
 FAILED = "its values could not be judged"
+UNMEASURED = "no value has met its range yet"
 GROWS = "a meter that only grows has no usual level"
 PLACES = ("line", "kpi", "changes")  # tiles that show a series, the best picture of it first
 
@@ -78,7 +80,8 @@ class Series:
         self.incidents: tuple[Incident, ...] = ()
         self._seen = self._empty = 0  # buckets since the first event, and those of them without any
         known = [v for _, v in past if v is not None]
-        self.grows = metric.aggregate == "last" and _grows([*known, *(v for v in now if v is not None)])
+        meter = metric.aggregate == "last" and _grows([*known, *(v for v in now if v is not None)])
+        self.grows = meter or metric.budget is not None
         least = min([*known, *(v for v in now if v is not None)], default=0.0)
         share = metric.unit == "percent" and metric.aggregate == "ratio"
         self.model = Expected(lower=0.0 if least >= 0 else None, upper=1.0 if share else None)
@@ -150,18 +153,23 @@ class Series:
         return self.model.coverage
 
     def band(self) -> dict[str, Any]:
-        """The state of the range, as a line tile's head has it."""
+        """The state of the range, as a line tile's head has it. `model` is how far it kept its word: a confidence of
+        its own, for the value beside it rests on no range."""
         if self.grows or self.failed:
-            reason = FAILED if self.failed else GROWS
-            return {"state": "off", "has": 0, "needs": 0, "level": LEVEL, "coverage": None, "reason": reason}
-        has, needs = self.model.learning or (0, 0)
+            off = {"state": "off", "has": 0, "needs": 0, "level": LEVEL, "coverage": None, "model": None}
+            return {**off, "reason": FAILED if self.failed else GROWS}
+        learning, covered = self.model.learning, self.coverage
+        has, needs = learning or (0, 0)
+        kept = None if learning else trusting.model(covered, LEVEL)
+        unmeasured = UNMEASURED if covered is None else None
         return {
-            "state": "learning" if self.model.learning else "ok",
+            "state": "learning" if learning else "ok",
             "has": has,
             "needs": needs,
             "level": LEVEL,
-            "coverage": None if self.coverage is None else round(self.coverage, 3),
-            "reason": f"learning, {has} of {needs} buckets" if self.model.learning else None,
+            "coverage": None if covered is None else round(covered, 3),
+            "model": None if kept is None else round(kept, 4),
+            "reason": f"learning, {has} of {needs} buckets" if learning else unmeasured,
         }
 
     def columns(self, times: Sequence[int | None]) -> tuple[list[float | None], list[float | None]]:

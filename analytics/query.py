@@ -111,7 +111,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 class Total(msgspec.Struct, frozen=True):
     """One metric over the whole window. `half_width` is the 95 % sampling half-width in the
     metric's own unit (for a quantile: of the share of rows above it), None where it has no meaning.
-    `noise` is what chance alone does to the value between two periods, in its own unit; None where that is unknown."""
+    `noise` is what chance alone does to the value between two periods, in its own unit; None where that is unknown.
+    Of a quantile of histograms `half_width` is in the metric's own unit, and `within` is that part of it which their
+    buckets make. `reason` says why there is no value, where more is known than that no row counts."""
 
     value: float | None
     n: int  # rows behind the value
@@ -121,6 +123,8 @@ class Total(msgspec.Struct, frozen=True):
     half_width_previous: float | None = None
     noise: float | None = None
     noise_previous: float | None = None
+    within: float | None = None
+    reason: str | None = None
 
 
 class Result(msgspec.Struct, kw_only=True):

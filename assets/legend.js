@@ -27,7 +27,7 @@ export function legend(element, tile, head, columns, board) {
   const compared = head.series.some((_, i) => columns[`p${i}`]?.some((v) => v !== null)) && !head.series[0]?.dim
   const pressed = head.series.map((s) => filterOf(s) !== null && board.filtered(...filterOf(s)))
   const ranged = head.band && head.band.state !== "off" ? { ...head.band, shown: !board.unbanded.has(tile.id) } : null
-  const said = ranged && { ...ranged, coverage: null, has: ranged.state === "ok" ? null : ranged.has }
+  const said = ranged && { ...ranged, coverage: null, model: null, has: ranged.state === "ok" ? null : ranged.has }
   const words = JSON.stringify([head.series.map((s) => [s.title, s.name]), compared && board.previous_label, pressed, said])
   if (element.dataset.words === words) return
   const focused = [...element.children].findIndex((child) => child === element.getRootNode().activeElement)
@@ -41,7 +41,7 @@ export function legend(element, tile, head, columns, board) {
 }
 
 /** What is expected, to be taken away and brought back; while it is being learnt, how far that is. */
-function rangeEntry({ state, has, needs, level, shown, coverage }, tile, board) {
+function rangeEntry({ state, has, needs, level, shown, coverage, model }, tile, board) {
   const name = `expected ${format.text(level, "percent").replace(".0%", "%")}`
   const toggle = () => {
     board.unbanded[shown ? "add" : "delete"](tile.id)
@@ -49,7 +49,8 @@ function rangeEntry({ state, has, needs, level, shown, coverage }, tile, board) 
   }
   const learning = state === "learning"
   const why = learning ? `Learning: ${has} of the ${needs} buckets that a range needs` : ["The range that 95 of 100 buckets stay inside, learnt from this series' own past",
-    typeof coverage === "number" ? `It held ${format.text(coverage, "percent")} of it` : ""].filter(Boolean).join("\n")
+    typeof coverage === "number" ? `It held ${format.text(coverage, "percent")} of it` : "",
+    typeof model === "number" ? `Confidence in it ${format.confidence(model)}` : ""].filter(Boolean).join("\n")
   return h("button.ranged", { type: "button", "aria-pressed": String(shown), "data-tip": `${name}\n${why}${learning ? "" : `\n${shown ? "Hide" : "Show"} it`}`,
     click: learning ? null : toggle }, range(), h("span.name", {}, learning ? `learning, ${has} of ${needs}` : name))
 }

@@ -1,4 +1,4 @@
-"""Distributions of histogram points: read, subtracted, added, and asked for quantiles with their error.
+"""Distributions of histogram points: read, subtracted and added.
 
 A spread is what `distribution`, `count` and `value` of a row say. Explicit histograms hold their buckets by the
 index of their upper bound, exponential ones by the exponent index of OTLP: bucket i is (base^i, base^(i+1)] with
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -38,8 +38,8 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
 
     def minus(self, last: Spread) -> Spread | None:
-        """What came since `last`; None where that cannot be its past, for it began anew. Without min and max, which
-        are of the whole time."""
+        """What came since `last`; None where that cannot be its past, for it began anew. Its min and max are those of
+        the whole time, between which it lies as well."""
         if self.count < last.count:
             return None
         total = None if self.sum is None or last.sum is None else self.sum - last.sum
@@ -52,9 +52,8 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
         if min(zero, *positive.values(), *negative.values(), 0) < 0:
             return None
         return msgspec.structs.replace(
-            new, count=self.count - last.count, sum=total, positive=positive, negative=negative, zero=zero,
-            low=None, high=None,
-        )  # fmt: skip
+            new, count=self.count - last.count, sum=total, positive=positive, negative=negative, zero=zero
+        )
 
     def plus(self, other: Spread) -> Spread:
         """Both together; where their buckets do not fit each other, only how many and how much."""
@@ -88,33 +87,6 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
         ends = {"min": self.low, "max": self.high}
         return as_json(shape | {name: end for name, end in ends.items() if end is not None})
 
-    def ranges(self) -> Iterator[tuple[float, float, int]]:
-        """(low, high, count) of each bucket that holds something, from the lowest. Bounds may be infinite."""
-        if self.scale is None:
-            edges = [-math.inf, *self.bounds, math.inf]
-            yield from ((edges[i], edges[i + 1], n) for i, n in sorted(self.positive.items()) if n)
-            return
-        for i, n in sorted(self.negative.items(), reverse=True):
-            if n:
-                yield -edge(i + 1, self.scale), -edge(i, self.scale), n
-        if self.zero:
-            yield -self.threshold, self.threshold, self.zero
-        for i, n in sorted(self.positive.items()):
-            if n:
-                yield edge(i, self.scale), edge(i + 1, self.scale), n
-
-
-class Quantile(msgspec.Struct, frozen=True):
-    """An estimate and the bounds between which the true quantile lies; `error` is the most it can be off."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def error(self) -> float:
-        return max(self.value - self.low, self.high - self.value)
-
 
 def read(distribution: str | None, count: int, total: float | None) -> Spread:
     """The spread of a histogram row. One that cannot be read keeps its count and sum."""
@@ -133,33 +105,6 @@ def read(distribution: str | None, count: int, total: float | None) -> Spread:
         )  # fmt: skip
     except (msgspec.MsgspecError, KeyError, TypeError):
         return Spread(count=count, sum=total, known=False)
-
-
-def quantile(spread: Spread, q: float) -> Quantile | None:
-    """The value below which a share `q` (0 to 1) of the observations lies: that of rank ceil(q n). None where the
-    buckets are unknown or empty, or where the bucket of the rank is open and the sender told no min or max.
-
-    The estimate lies within the bucket of the rank: in a straight line by rank in an explicit one, and where the
-    relative error to both ends is the same in an exponential one, at most (base - 1) / (base + 1).
-    """
-    buckets = list(spread.ranges()) if spread.known else []
-    total = sum(n for _, _, n in buckets)
-    if not total:
-        return None
-    rank, at, below = max(1, math.ceil(q * total - 1e-9)), 0, 0
-    while below + buckets[at][2] < rank:
-        below += buckets[at][2]
-        at += 1
-    low, high, n = buckets[at]
-    low = low if spread.low is None else max(low, spread.low)
-    high = high if spread.high is None else min(high, spread.high)
-    if not (math.isfinite(low) and math.isfinite(high)) or low > high:
-        return None
-    if spread.scale is not None and low * high > 0:
-        value = 2 * low * high / (low + high)
-    else:
-        value = low + (high - low) * (rank - below) / n
-    return Quantile(min(max(value, low), high), low, high)
 
 
 def edge(index: int, scale: int) -> float:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+LEAST, MOST = "'-inf'::DOUBLE", "'inf'::DOUBLE"
+SIDE = '{"offset": "DOUBLE", "counts": ["BIGINT"]}'
+SHAPE = f"""'{{"bounds": ["DOUBLE"], "counts": ["BIGINT"], "scale": "DOUBLE", "zero_count": "BIGINT",
+    "zero_threshold": "DOUBLE", "positive": {SIDE}, "negative": {SIDE}, "min": "DOUBLE", "max": "DOUBLE"}}'"""
+
 
 class DuckDB:
     """DuckDB's spelling. Arguments are SQL already: quoted names or bound parameters, never user text."""
@@ -65,6 +70,38 @@ class DuckDB:
         listed = ", ".join(repr(float(q)) for q in qs)
         return f"(quantile_cont({value}, [{listed}]){where})[{index}]"
 
+    def histogram(self, distribution: str, count: str, total: str) -> str:
+        """A histogram as one value that `buckets` takes apart."""
+        return f"struct_pack(shape := {distribution}, count := {count}, sum := {total})"
+
+    def buckets(self, rows: str) -> str:
+        """The rows of a statement, once for each bucket that holds something of their histogram `h`: in its place the
+        doubles low, high and n. What is in no bucket lies anywhere. Nothing lies below a min or above a max; where a
+        sum is told, nothing lies below 0, for OTLP has no sum of histograms that may hold negative values."""
+        read = f"SELECT * EXCLUDE (h), h.count AS of, h.sum AS total, TRY(json_transform(h.shape, {SHAPE})) AS s"
+        sides = "coalesce(s.negative.counts, []) || [s.zero_count] || coalesce(s.positive.counts, [])"
+        held = (
+            "SELECT *, s.scale AS scale, s.negative.offset AS negative, s.positive.offset AS positive,"
+            " coalesce(s.zero_threshold, 0) AS zero, 2 + coalesce(len(s.negative.counts), 0) AS middle,"
+            f" coalesce({_finite('s.min')}, CASE WHEN total >= 0 THEN 0 END, {LEAST}) AS floor,"
+            f" coalesce({_finite('s.max')}, {MOST}) AS roof,"
+            f" CASE WHEN s.scale IS NULL THEN coalesce(s.counts, []) ELSE {sides} END AS counts"
+            f" FROM ({read} FROM ({rows}))"
+        )
+        lost = "greatest(of - greatest(coalesce(list_sum(counts), 0), 0), 0)"
+        each = (
+            f"SELECT * EXCLUDE (s, of, total, counts), generate_subscripts([0] || counts, 1) AS place,"
+            f" unnest([{lost}] || counts) AS n, unnest([{LEAST}, {LEAST}] || s.bounds) AS low,"
+            f" unnest([{MOST}] || s.bounds) AS high FROM ({held})"
+        )
+        ended = f"SELECT * REPLACE ({_ended('low')}, {_ended('high')}) FROM ({each}) WHERE n > 0"
+        fits = "greatest(low, floor) <= least(high, roof)"
+        return (
+            "SELECT * EXCLUDE (scale, negative, positive, zero, middle, floor, roof, place)"
+            f" REPLACE (CASE WHEN {fits} THEN greatest(low, floor) ELSE low END AS low,"
+            f" CASE WHEN {fits} THEN least(high, roof) ELSE high END AS high, CAST(n AS DOUBLE) AS n) FROM ({ended})"
+        )
+
     def last(self, value: str, time: str, where: str) -> str:
         return f"arg_max({value}, {time}){where}"
 
@@ -77,3 +114,20 @@ class Positional(DuckDB):
 
     def parameter(self, name: str) -> str:
         return f"${int(name[1:]) + 1}"
+
+
+def _ended(end: str) -> str:
+    """An end of the bucket in a `place`: of an explicit histogram what is there, of an exponential one by its index,
+    with the zero bucket in the `middle`. First comes what is in no bucket."""
+    low = end == "low"
+    below = f"-(2 ** ((negative + place - {1 if low else 2}) * 2 ** -scale))"
+    above = f"2 ** ((positive + place - middle - {1 if low else 0}) * 2 ** -scale)"
+    there = f"coalesce({_finite(end)}, {LEAST if low else MOST})"
+    return (
+        f"CASE WHEN place = 1 OR scale IS NULL OR abs(scale) > 64 THEN {there}"
+        f" WHEN place < middle THEN {below} WHEN place = middle THEN {'-' if low else ''}zero ELSE {above} END AS {end}"
+    )
+
+
+def _finite(number: str) -> str:
+    return f"CASE WHEN isfinite({number}) THEN {number} END"

@@ -19,6 +19,7 @@ from analytics.ledger import LIMIT
 from analytics.query import Query, Result
 from analytics.store import booking, rows, sql
 from analytics.store.base import Ack
+from analytics.store.budgets import Budgets, asked, without
 from analytics.store.columns import check, missing, table_of
 from analytics.store.parts import joined
 from analytics.store.readers import Readers
@@ -72,6 +73,7 @@ class DuckDBStore:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._writer: Writer | None = None
         self._readers: Readers | None = None
+        self._budgets = Budgets()
 
     async def open(self) -> None:
         """Open or create the file, migrate it, start the threads. Raises Conflict when it is in use."""
@@ -115,9 +117,19 @@ class DuckDBStore:
 
         def work(cursor: duckdb.DuckDBPyConnection) -> Result:
             started = time.perf_counter()
-            plan = sql.compile(query, workspace, now)
-            raw = self._fetch(cursor, plan.dataset, plan.sql, plan.params, shape_of(workspace, plan.dataset))
-            return rows.assemble(plan, raw, (time.perf_counter() - started) * 1000)
+            budgets = asked(query, workspace)
+            plan = sql.compile(without(query, budgets) if budgets else query, workspace, now)
+            shape = shape_of(workspace, plan.dataset)
+            touched = self._open_writer().touched(plan.dataset)  # before anything is read
+            raw = self._fetch(cursor, plan.dataset, plan.sql, plan.params, shape)
+            result = rows.assemble(plan, raw, (time.perf_counter() - started) * 1000)
+            if budgets:
+                result = self._budgets.answer(
+                    query, budgets, result, plan, workspace, now, touched,
+                    lambda text, params: self._fetch(cursor, plan.dataset, text, params, shape),
+                )  # fmt: skip
+                result.engine_ms = (time.perf_counter() - started) * 1000
+            return result
 
         return await self._open_readers().run(work, deadline_s or self._deadline_s)
 

@@ -60,6 +60,12 @@ def quantile(q: float, n: int) -> float:
     return abs(centre - q) + Z * sqrt(centre * (1 - centre) / (n + 2))
 
 
+def quantile_sql(q: float, n: str) -> str:
+    """The same as SQL, for a count that only the engine knows."""
+    centre = f"(({q!r} * ({n} - 1) + 1) / ({n} + 1))"
+    return f"(abs({centre} - {q!r}) + {Z} * sqrt({centre} * (1 - {centre}) / ({n} + 2)))"
+
+
 def beside(q: float) -> float:
     """How far on either side of a quantile its neighbours are, between which its density is measured."""
     return min(q, 1 - q) / 2

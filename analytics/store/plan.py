@@ -14,7 +14,8 @@ from analytics.store.terms import Term
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """A metric as aggregates by their alias: the value and the rows behind it; and for its intervals the sum, the sum
-    of squares, the largest |x|, and the quantiles on either side of one."""
+    of squares, the largest |x|, and the quantiles on either side of one. A quantile of histograms has instead the most
+    that it can be off (`within`), and its `reach`: the same with what a sample leaves open."""
 
     name: str
     aggregate: str
@@ -24,6 +25,8 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     squares: str = ""
     largest: str = ""
     beside: tuple[str, ...] = ()
+    within: str = ""
+    reach: str = ""
     per_s: float | None = None
     q: float = 0.0
     parts: tuple[Measure, Measure] | None = None  # numerator and denominator of a ratio

@@ -19,7 +19,7 @@ import msgspec
 from analytics import window as windows
 from analytics.errors import ValidationError
 from analytics.query import ROWS, Period, Query
-from analytics.store import cells, listing
+from analytics.store import cells, histograms, listing
 from analytics.store.dialect import DuckDB
 from analytics.store.intervals import beside
 from analytics.store.plan import Measure, Plan, previous
@@ -27,6 +27,7 @@ from analytics.store.statement import Aggregate, Statement
 from analytics.store.terms import Term, Terms, naive
 from analytics.workspace import PER_SECONDS, Metric, Workspace
 
+HISTOGRAM = ("distribution", "count", "value")  # the columns of one
 MAX_GROUPS = 10_000
 MAX_CELLS = 200_000  # groups times buckets
 MAX_METRICS = 64
@@ -148,6 +149,8 @@ class _Compiler:
             )
             return Measure(name=metric.name, aggregate="ratio", n=denominator.n, parts=(numerator, denominator))
         flag = self._flag(metric)
+        if self.terms.workspace.binned(metric):
+            return self._binned(metric, flag)
         per_s = PER_SECONDS[metric.per] if metric.per and scaled else None
         if metric.aggregate == "count":
             n = self._aggregate("count", "", flag)
@@ -165,6 +168,13 @@ class _Compiler:
             q=q,
         )
         return msgspec.structs.replace(measure, **{moment: self._aggregate(moment, value, flag) for moment in moments})
+
+    def _binned(self, metric: Metric, flag: str) -> Measure:
+        """A quantile of histograms."""
+        packed = self._carry(self.dialect.histogram(*(self.terms.column(name).sql for name in HISTOGRAM)))
+        told = (self._aggregate(function, packed, flag, metric.q or 0.0) for function in histograms.TOLD)
+        middle, within, reach, observed = told
+        return Measure(name=metric.name, aggregate="histogram", value=middle, n=observed, within=within, reach=reach)
 
     def _flag(self, metric: Metric) -> str:
         if metric.dataset != self.terms.dataset:

@@ -5,6 +5,7 @@ top     with a limit: the groups that stay, r their place; all others have no r 
 cells   sums, counts and extremes per p, i, group and flags: all that adds up, without a filter
 detail  the aggregates out of the cells, per p, i and group, and in the same pass the totals per p
 f*      what does not add up (quantiles, distinct counts), out of the rows of one flag, per the same keys
+h*      quantiles of the histograms of one flag, per the same keys
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from analytics.store import histograms
 from analytics.store.dialect import DuckDB
 from analytics.store.plan import Measure
 
-WHOLE = ("quantile", "distinct")  # what needs all rows at once
+WHOLE = ("quantile", "distinct", *histograms.TOLD)  # what needs all rows at once
 
 
 class Aggregate(msgspec.Struct, frozen=True):
@@ -57,8 +59,11 @@ class Statement:
         """The whole statement; at most so many rows come back."""
         added = [f"{self._merged(a)} AS {name}" for a, name in self.aggregates.items() if a.function not in WHOLE]
         whole: dict[str, list[str]] = {}
+        binned: dict[tuple[str, str], list[Aggregate]] = {}
         for a, name in self.aggregates.items():
-            if a.function in WHOLE:
+            if a.function in histograms.TOLD:
+                binned.setdefault((a.flag, a.value), []).append(a)
+            elif a.function in WHOLE:
                 whole.setdefault(a.flag, []).append(f"{self._direct(a)} AS {name}")
         parts = [f"scan AS NOT MATERIALIZED ({self.scan})"]
         if self.limit:
@@ -77,10 +82,32 @@ class Statement:
             )
             sources += f" LEFT JOIN f{k} ON {self._same('detail', f'f{k}', [*self.detail, *self._total()])}"
             columns += [f"f{k}.{each.rpartition(' ')[2]}" for each in listed]
+        for k, asked in enumerate(binned.values()):
+            source = self._topped("scan") if self.limit else "scan"
+            grouping = self._grouping("low", "high")
+            parts.append(f"h{k} AS ({self._binned(asked, source, self.detail, self._list(self.detail), grouping)})")
+            sources += f" LEFT JOIN h{k} ON {self._same('detail', f'h{k}', [*self.detail, *self._total()])}"
+            columns += [f"h{k}.{self.aggregates[a]}" for a in asked]
         if self.limit:
             sources += " LEFT JOIN top ON detail.r = top.r"
             columns += [f"top.{name}" for name in self.names]
         return f"WITH {', '.join(parts)} SELECT {', '.join(columns)} FROM {sources} LIMIT {most}"
+
+    def _binned(
+        self, asked: Sequence[Aggregate], source: str, keys: Sequence[str], listed: str, grouping: str, *extra: str
+    ) -> str:
+        """Aggregates over the histograms of one column and flag. `keys` are those of the rows; a total, where there is
+        one, is told by `listed` and `grouping`."""
+        flag, value = asked[0].flag, asked[0].value
+        kept = " AND ".join([*([flag] if flag else []), *extra])
+        rows = f"SELECT {', '.join([*keys, f'{value} AS h'])} FROM {source}{f' WHERE {kept}' if kept else ''}"
+        names = [*keys, *(["t"] if " AS t" in listed else [])]
+        qs = sorted({a.q for a in asked})
+        found = histograms.told(self.dialect, rows, names, listed, grouping, qs)
+        columns = [
+            f"{a.function}{'' if a.function == 'observed' else qs.index(a.q)} AS {self.aggregates[a]}" for a in asked
+        ]
+        return f"SELECT {', '.join([*names, *columns])} FROM ({found})"
 
     def _list(self, columns: Sequence[str]) -> str:
         return ", ".join([*columns, *(f"grouping({self.detail[-1]}) AS {t}" for t in self._total())]) or "1 AS one"
@@ -89,10 +116,12 @@ class Statement:
         """The column that tells totals from details, where there are both."""
         return ["t"] if self.detail != self.keys else []
 
-    def _grouping(self) -> str:
+    def _grouping(self, *within: str) -> str:
+        """GROUP BY the details and the totals, and in each of them by what is `within`."""
+        detail, keys = ", ".join([*self.detail, *within]), ", ".join([*self.keys, *within])
         if self._total():
-            return f"GROUP BY GROUPING SETS (({', '.join(self.detail)}), ({', '.join(self.keys)}))"
-        return f"GROUP BY {self.keys[0]}" if self.keys else ""
+            return f"GROUP BY GROUPING SETS (({detail}), ({keys}))"
+        return f"GROUP BY {keys}" if keys else ""
 
     def _cells(self, how: str = "") -> str:
         """Per cell all partial aggregates that were asked for by now."""
@@ -128,7 +157,12 @@ class Statement:
         render = self._merged if source == "cells" else self._direct
         now = ["p = 0"] if self.compared else []
         by_name = {name: aggregate for aggregate, name in self.aggregates.items()}
-        value = render(by_name[measure.value], *now)
+        aggregate = by_name[measure.value]
+        if aggregate.function in histograms.TOLD:
+            names = ", ".join(self.names)
+            binned = self._binned([aggregate], source, self.names, names, f"GROUP BY {names}, low, high", *now)
+            return f"(SELECT {measure.value} FROM ({binned}) AS h WHERE {self._same(source, 'h', self.names)})"
+        value = render(aggregate, *now)
         return f"{value} / nullif({render(by_name[measure.n], *now)}, 0)" if measure.aggregate == "avg" else value
 
     def _behind(self, measure: Measure) -> list[Aggregate]:

@@ -17,6 +17,8 @@ from analytics.store import intervals
 from analytics.store.plan import Measure, Plan
 
 COUNTS = ("count", "distinct")
+UNTOLD = "no histogram in this window"
+OPEN = "it falls in an open bucket: no sender told a min or max that closes it"
 BLOCKS = 24  # a period is cut into so many for the swing between neighbours; with fewer than half it says little
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -55,8 +57,9 @@ def _total(measure: Measure, row: dict[str, Any], blocks: Known, seconds: float)
     known = {alias: columns.get(alias, absent) for alias in aliases(measure)}
     value = float(value_of(measure, known, np.array([seconds]))[0])
     n = int(np.nan_to_num(known[measure.n][0]))
+    binned = measure.aggregate == "histogram"
     if np.isnan(value):
-        return Total(None, n)
+        return Total(None, n, reason=(OPEN if n else UNTOLD) if binned else None)
     scale = measure.per_s / seconds if measure.per_s and seconds else 1.0
     half_width, noise = _half_width(measure, known, value, n), _noise(measure, known, value / scale, n)
     swing = _swing(measure, known, blocks, value)
@@ -67,6 +70,7 @@ def _total(measure: Measure, row: dict[str, Any], blocks: Known, seconds: float)
         n,
         None if half_width is None else half_width * scale,
         noise=None if noise is None else noise * scale,
+        within=float(known[measure.within][0]) if binned else None,
     )
 
 
@@ -81,6 +85,8 @@ def _half_width(measure: Measure, known: Known, value: float, n: int) -> float |
             return intervals.mean(n, value, *_first(known, measure.squares, measure.largest))
         case "quantile" if n:
             return intervals.quantile(measure.q, n)
+        case "histogram":
+            return float(known[measure.reach][0])
     if measure.parts and all(part.aggregate == "count" for part in measure.parts) and 0 <= value <= 1 and n:
         return intervals.share(value, n)
     return None
@@ -177,7 +183,8 @@ def value_of(measure: Measure, known: Known, seconds: Floats) -> Floats:
 def aliases(measure: Measure) -> set[str]:
     """The names of all aggregates behind a metric."""
     inner = set().union(*(aliases(part) for part in measure.parts)) if measure.parts else set()
-    own = (measure.value, measure.n, measure.sum, measure.squares, measure.largest, *measure.beside)
+    own = (measure.value, measure.n, measure.sum, measure.squares, measure.largest, measure.within, measure.reach,
+           *measure.beside)  # fmt: skip
     return inner | {alias for alias in own if alias}
 
 

@@ -32,6 +32,7 @@ from analytics.store.base import Ack
 from analytics.store.booking import EVENTS
 from analytics.store.columns import Columns, add_sql, columns_of, create_sql, missing, of_schema, table_of
 from analytics.store.ids import Hashes, SeenIds
+from analytics.store.kept import State, Touched
 from analytics.store.parts import Append, Drop, Part, joined
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Writer:
         self._admitted_all = False
         self.rows: dict[str, int] = {}  # committed rows per table that exists
         self._columns: dict[str, Columns] = {}  # of each table that exists
+        self._touched: dict[str, Touched] = {}
         self.queued = 0
         self.commits = 0
         self.last_commit_ms = 0.0
@@ -151,6 +153,12 @@ class Writer:
         with self._changed:
             return [part for part in self._tail if part.dataset == dataset], self._columns.get(dataset)
 
+    def touched(self, dataset: str) -> tuple[State, Touched]:
+        """What a snapshot taken later has at least, and what changes after it."""
+        with self._changed:
+            touched = self._touched.setdefault(dataset, Touched())
+            return State(touched.era, self._seq), touched
+
     def waited_s(self) -> float:
         """Age of the oldest rows that are not committed yet."""
         with self._changed:
@@ -208,6 +216,7 @@ class Writer:
                 seen.add(added)
                 self._seq += 1
                 table = booking.marked(table, entry) if entry else table
+                self._touched.setdefault(dataset, Touched()).add(self._seq, table, entry)
                 self._tail.append(Part(self._seq, table, added, appends, entry))
                 self._changed.notify_all()
 
@@ -307,6 +316,8 @@ class Writer:
             return
         if name in self._trimmed_at:
             self._trimmed_at[name] = 0
+        with self._changed:
+            self._touched.setdefault(name, Touched()).clear()
         self._settle(waiting, Conflict(f"the dataset {name!r} was dropped while these rows were on their way"))
         self._call(lambda: drop.end(rows))
 
@@ -353,6 +364,7 @@ class Writer:
         with self._booking, self._changed:
             failed, self._tail = self._tail, []
             for part in failed:
+                self._touched.setdefault(part.dataset, Touched()).clear()
                 self._seen[part.dataset].discard(part.hashes)
             self._reader.forget()
             self._ledger.undo(part.entry for part in failed if part.entry)
@@ -415,6 +427,8 @@ class Writer:
                 gone = self._one(f"DELETE FROM {table} WHERE time < {oldest}")
                 with self._changed:
                     self._trimmed_at[dataset] = self.rows[dataset] = self.rows[dataset] - gone
+                    if gone:
+                        self._touched.setdefault(dataset, Touched()).clear()
 
     def _one(self, sql: str) -> int:
         row = self._connection.execute(sql).fetchone()

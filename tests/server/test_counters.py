@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import math
+import random
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,22 @@ import pytest
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
+from opentelemetry.sdk.metrics.view import (
+    Aggregation,
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+)
 from opentelemetry.sdk.resources import Resource
 
-from analytics.ingest.spread import quantile, read
 from analytics.rights import Principal
 from analytics.settings import Settings
 from tests.conftest import Served, until
 
-WORKSPACE = "metrics:\n  requests: {sum: value, where: {kind: usage, name: http.server.requests}, title: Requests}\n"
+WORKSPACE = """metrics:
+  requests: {sum: value, where: {kind: usage, name: http.server.requests}, title: Requests}
+  took_p50: {quantile: distribution, q: 0.5, where: {name: http.server.duration}, unit: ms, title: Median}
+  took_p95: {quantile: distribution, q: 0.95, where: {name: http.server.duration}, unit: ms, title: p95}
+"""
 NAME = "http.server.requests"
 
 
@@ -46,6 +55,12 @@ async def requests(served: Served) -> float:
     return float(answer["analytics"]["totals"]["requests"]["value"] or 0)
 
 
+async def total(served: Served, metric: str) -> dict[str, Any]:
+    answer = await served.ask(type="query", metrics=[metric], window="now-1h")
+    found: dict[str, Any] = answer["analytics"]["totals"][metric]
+    return found
+
+
 async def rows(served: Served, what: str, where: str) -> list[dict[str, Any]]:
     found = await served.app.store.read(f"SELECT {what} FROM {{events}} WHERE {where} ORDER BY time")
     told: list[dict[str, Any]] = found.to_pylist()
@@ -55,12 +70,12 @@ async def rows(served: Served, what: str, where: str) -> list[dict[str, Any]]:
 class Process:
     """A program with the SDK. Two of them have one identity, as two workers of one service do."""
 
-    def __init__(self, served: Served, temporality: AggregationTemporality) -> None:
+    def __init__(self, served: Served, temporality: AggregationTemporality, buckets: Aggregation | None = None) -> None:
         exporter = OTLPMetricExporter(
             endpoint=f"{served.url}/v1/metrics",
             headers={"x-api-key": served.key},
             preferred_temporality={Counter: temporality, Histogram: temporality},
-            preferred_aggregation={Histogram: ExponentialBucketHistogramAggregation()},
+            preferred_aggregation={Histogram: buckets or ExponentialBucketHistogramAggregation()},
         )
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=float("inf"))
         self.provider = MeterProvider([reader], resource=Resource.create({"service.name": "shop"}))
@@ -108,13 +123,55 @@ async def test_two_processes_and_a_restart_of_either_side_count_once(
         told = await rows(served, "name, value, count, distribution, way", "kind = 'usage'")
         assert {row["name"] for row in told} == {NAME, "http.server.duration"}
         assert {row["way"] for row in told} == {"metric"}
-        spreads = [read(row["distribution"], row["count"], row["value"]) for row in told if row["distribution"]]
-        whole = spreads[0]
-        for spread in spreads[1:]:
-            whole = whole.plus(spread)
-        assert (whole.count, whole.sum) == (6, 2500)
-        median = quantile(whole, 0.5)
-        assert median is not None and median.low <= 300 <= median.high and median.error < 10
+        median = await total(served, "took_p50")
+        assert median["n"] == 6 and abs(median["value"] - 300) <= median["within"] + 1e-9 < 10
+
+
+BUCKETS: dict[str, Callable[[], Aggregation]] = {
+    "exponential": ExponentialBucketHistogramAggregation,
+    "explicit": ExplicitBucketHistogramAggregation,
+    "others": lambda: ExplicitBucketHistogramAggregation([50, 150, 900]),
+    "coarse": lambda: ExponentialBucketHistogramAggregation(max_size=4),
+}
+
+
+async def test_quantiles_of_real_histograms_are_within_what_they_state(
+    tmp_path: Path, temporality: AggregationTemporality
+) -> None:
+    chance = random.Random(5)
+    took: list[float] = []
+    async with serving(tmp_path) as served:
+        silent = await total(served, "took_p95")
+        assert (silent["value"], silent["reason"]) == (None, "no histogram in this window")
+        for kind, made in BUCKETS.items():
+            process = Process(served, temporality, made())
+            for _ in range(3):
+                batch = [chance.lognormvariate(5, 1) for _ in range(40)]
+                for value in batch:
+                    process.took.record(value, {"kind": kind})
+                await asyncio.to_thread(process.provider.force_flush)
+                took += batch
+            await asyncio.to_thread(process.provider.shutdown)
+            for name, rank in (("took_p50", 0.5), ("took_p95", 0.95)):
+                found = await total(served, name)
+                true = sorted(took)[math.ceil(rank * len(took)) - 1]
+                assert found["n"] == len(took)
+                assert abs(found["value"] - true) <= found["within"] * (1 + 1e-9)
+                assert found["within"] < found["value"]
+        answer = await served.ask(type="query", metrics=["took_p95"], window="now-1h", group_by=["source"], limit=3)
+        assert answer["analytics"]["rows"] == [["shop", found["value"]]]
+        assert 0 < answer["confidence_parts"]["sample"] < 1
+        tiles = [
+            {"id": "now", "type": "kpi", "metric": "took_p95"},
+            {"id": "course", "type": "line", "metric": "took_p95"},
+        ]
+        board = (await served.ask(type="board", board="took", tiles=tiles, window="now-1h"))["analytics"]["tiles"]
+        assert board["now"]["head"]["value"] == found["value"]
+        assert board["now"]["head"]["within"] == found["within"]
+        assert [v for v in board["course"]["columns"]["s0"] if v is not None] == [found["value"]]
+        assert board["course"]["head"]["band"]["model"] is None
+        why = await served.ask(type="explain", metric="took_p95", window="now-1h")
+        assert why["analytics"]["reason"]
 
 
 def export(value: int, time: int, start: int) -> dict[str, Any]:

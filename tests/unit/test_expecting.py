@@ -53,9 +53,29 @@ def test_a_range_says_how_far_its_learning_is_until_it_knows_enough() -> None:
     points = fed(young, steady(3))
     assert young.columns([t for t, _ in points]) == ([None] * 3, [None] * 3)
     grown = series(steady(200))
-    assert grown.band() | {"coverage": None} == {
-        "state": "ok", "has": 0, "needs": 0, "level": 0.95, "coverage": None, "reason": None,
+    assert grown.band() | {"coverage": None, "model": None} == {
+        "state": "ok", "has": 0, "needs": 0, "level": 0.95, "coverage": None, "model": None, "reason": None,
     }  # fmt: skip
+
+
+def test_a_range_that_held_less_than_it_said_is_trusted_less() -> None:
+    learning = series(steady(12)).band()
+    assert (learning["model"], learning["reason"]) == (None, "learning, 12 of 30 buckets")
+    steps = [5000.0 * 3 ** (i // 4) for i in range(40)]  # no past prepares for these
+    wild = series([*steady(60), *steps])
+    held = wild.coverage
+    assert held is not None and held < 0.9
+    assert wild.band()["model"] == pytest.approx(held / 0.95, abs=1e-3)
+    calm = series(steady(400)).band()
+    assert calm["model"] == pytest.approx(min(1.0, calm["coverage"] / 0.95), abs=1e-3)
+    assert wild.band()["model"] < calm["model"]
+
+
+def test_what_has_no_range_has_no_confidence_in_it() -> None:
+    failed = series(steady(200))
+    failed.fail()
+    meter = series([float(i) for i in range(200)], Metric(name="meter", aggregate="last", column="value"))
+    assert [(s.band()["model"], bool(s.band()["reason"])) for s in (failed, meter)] == [(None, True)] * 2
 
 
 def test_the_range_of_a_bucket_stays_as_it_was_judged() -> None:
