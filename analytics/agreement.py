@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from analytics import window as windows
-from analytics.asking import LIVE_WITHIN, Answer, Asker, freshness, rfc3339
-from analytics.booked import EVENTS, compared_by, held_by, share, told_by, ways
+from analytics.asking import LIVE_WITHIN, Answer, Asker, freshness, ms_of, named_sources, rfc3339
+from analytics.booked import EVENTS, SESSION, compared_by, held_by, share, told_by, ways
 from analytics.insights import confidence as trusting
 from analytics.insights.confidence import Confidence
 from analytics.messages import LedgerRequest
+from analytics.pricing import Pricing
 from analytics.query import Filter
 from analytics.store.base import Store
 
@@ -28,30 +29,41 @@ RULE = (
 class Agreement:
     """Answers `ledger` over one store."""
 
-    def __init__(self, store: Store, asker: Asker) -> None:
-        self._store, self._asker = store, asker
+    def __init__(self, store: Store, asker: Asker, pricing: Pricing) -> None:
+        self._store, self._asker, self._pricing = store, asker, pricing
 
     async def answer(self, request: LedgerRequest, now: datetime, allowed: Sequence[Filter]) -> Answer:
         """Raises ValidationError, NotFound (an unknown dimension), Timeout."""
         ctx = self._asker.context(request, now, allowed, "now-1h")
-        period = windows.resolve(ctx.base.window, now)
-        told, more = await told_by(self._store, ctx.workspace, ctx.base, now)
-        compared = await compared_by(self._store, ctx.workspace, ctx.base, now)
-        trust = self._asker.trust_in(ctx, EVENTS, period.seconds, kinds=frozenset({"model", "usage"}))
+        period = windows.resolve(ctx.base.window, ctx.now)
+        told, more = await told_by(self._store, ctx.workspace, ctx.base, ctx.now)
+        compared = await compared_by(self._store, ctx.workspace, ctx.base, ctx.now)
+        narrowed = any(f.dim == SESSION for f in ctx.base.filters)  # to rows that prices can not tell apart
+        paid = await self._pricing.behind(ctx, ctx.base) if told and not narrowed else None
+        which = {"kinds": frozenset({"model", "usage"}), "sources": named_sources(ctx.base.filters)}
+        trust = self._asker.trust_in(ctx, EVENTS, period.seconds, **which)
         record = share(held_by(told).values())
-        parts = (trust.freshness, trust.completeness) if now - period.end < LIVE_WITHIN else (None, 1.0)
+        live = ctx.now - period.end < LIVE_WITHIN
+        arrived, whole = (trust.freshness, trust.completeness) if live else (None, 1.0)
+        known = [part for part in (whole, record) if part is not None]
         spent = [each.spent for each in told if each.spent is not None]
         analytics = {
             "facts": {
                 "calls": sum(each.counted_calls for each in told),
                 "tokens": sum(each.counted_tokens for each in told) if told else None,
                 "cost": round(sum(spent), 9) if spent else None,
+                "estimated": round(sum(spent) - sum(each.counted_cost for each in told), 9) if spent else None,
                 "completeness": record,
+                "prices": paid.head() if paid else None,
+                "priced": round(paid.completeness, 4) if paid else None,
             },
             "ways": ways(told, compared),
             "more": more,
             "rule": list(RULE),
             "window": {"from": rfc3339(period.start), "to": rfc3339(period.end), "tz": ctx.base.window.tz},
+            "label": windows.describe(ctx.base.window)[0],
+            "as_of": ms_of(ctx.base.as_of),
             **freshness(trust),
         }
-        return Answer(analytics=analytics, confidence=Confidence(None, *parts) if told else trusting.NOTHING)
+        confidence = Confidence(None, arrived, min(known, default=None)) if told else trusting.NOTHING
+        return Answer(analytics=analytics, confidence=confidence)

@@ -22,12 +22,13 @@ from analytics.store.dialect import Positional
 from analytics.store.terms import Terms
 from analytics.workspace import Workspace
 
-EVENTS = "events"
+EVENTS, SESSION = "events", "session"
 MAX_GROUPS = 50_000  # sessions told, times the ways they are told in
 MAX_DIFFERS = 20
 MEASURED_EVERY = timedelta(seconds=2)
 TOKENS = "coalesce(tokens_input, tokens_output) IS NOT NULL"
 SUM = "coalesce(tokens_input, 0) + coalesce(tokens_output, 0)"
+PAID = f"kind = 'usage' AND coalesce({TOKENS} AND cost_usd = 0, false)"  # as the increments of a `paid` counter are
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ class Told(msgspec.Struct, frozen=True):
     counted_tokens: int
     counted_cost: float
     spent: float | None = None  # what counts, with what is estimated
+    paid: bool = False  # whether its tokens say that another counter tells their money
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -66,7 +68,8 @@ async def told_by(
         " count(*) FILTER (WHERE counts AND kind = 'model') AS counted_calls,"
         " CAST(coalesce(sum(tokens) FILTER (WHERE counts), 0) AS BIGINT) AS counted_tokens,"
         " coalesce(sum(reported) FILTER (WHERE counts), 0.0) AS counted_cost,"
-        f" sum(spent) FILTER (WHERE counts) AS spent FROM ({rows}) GROUP BY source, way, session"
+        " sum(spent) FILTER (WHERE counts) AS spent, bool_or(paid) AS paid"
+        f" FROM ({rows}) GROUP BY source, way, session"
         f" ORDER BY counted_tokens DESC, tokens DESC, source, way, session LIMIT {MAX_GROUPS + 1}"
     )
     table = await store.read(sql, list(terms.params.values()), dataset=EVENTS, deadline_s=deadline_s)
@@ -81,10 +84,12 @@ async def compared_by(store: Store, workspace: Workspace, asked: Query, now: dat
     what = "CASE WHEN e.tokens IS NULL THEN 'cost' ELSE 'tokens' END"
     sql = (
         f"WITH told AS ({rows}), pairs AS (SELECT e.source, e.way, e.call_id, {what} AS what,"
+        " coalesce(e.flow_id, r.flow_id) AS flow_id,"
         f" CAST({here} AS DOUBLE) AS here, CAST({there} AS DOUBLE) AS there FROM told e JOIN told r"
         " ON r.call_id = e.call_id AND r.kind = e.kind AND r.counts AND NOT e.counts)"
         " SELECT source, way, sum(abs(here - there)) AS apart, sum(greatest(here, there)) AS most,"
-        " list({'call_id': call_id, 'what': what, 'here': here, 'record': there} ORDER BY abs(here - there) DESC)"
+        " list({'call_id': call_id, 'flow_id': flow_id, 'what': what, 'here': here, 'record': there}"
+        " ORDER BY abs(here - there) DESC, call_id)"
         f" FILTER (WHERE here <> there)[:{MAX_DIFFERS}] AS differs"
         " FROM pairs WHERE here IS NOT NULL AND there IS NOT NULL GROUP BY source, way"
     )
@@ -94,16 +99,19 @@ async def compared_by(store: Store, workspace: Workspace, asked: Query, now: dat
 
 def _rows(workspace: Workspace, asked: Query, now: datetime) -> tuple[Terms, str]:
     """Calls and increments of the window; one that names no session is of the session that another row with its
-    call names."""
+    call names, also for a filter of sessions."""
     period = windows.resolve(asked.window, now)
     terms = Terms(workspace, EVENTS, Positional(), period)
-    where = " AND ".join([terms.within(period), *terms.kept(asked.filters), "kind IN ('model', 'usage')"])
+    kept = terms.kept([f for f in asked.filters if f.dim != SESSION], asked.as_of)
+    where = " AND ".join([terms.within(period), *kept, "kind IN ('model', 'usage')"])
     session = "CASE WHEN call_id IS NULL THEN session ELSE max(session) OVER (PARTITION BY call_id) END"
     sql = (
-        "SELECT coalesce(source, '') AS source, coalesce(way, 'event') AS way, kind, call_id,"
+        "SELECT coalesce(source, '') AS source, coalesce(way, 'event') AS way, kind, call_id, flow_id,"
         f" {session} AS session, evidence IS NOT TRUE AS counts, CASE WHEN {TOKENS} THEN {SUM} END AS tokens,"
-        f" cost_usd AS reported, {terms.number('cost')} AS spent FROM {{events}} WHERE {where}"
+        f" cost_usd AS reported, {terms.number('cost')} AS spent, {PAID} AS paid FROM {{events}} WHERE {where}"
     )
+    if sessions := terms.kept([f for f in asked.filters if f.dim == SESSION]):
+        sql = f"SELECT * FROM ({sql}) WHERE {' AND '.join(sessions)}"
     return terms, sql
 
 
@@ -164,10 +172,12 @@ def ways(told: Sequence[Told], compared: Iterable[Compared]) -> list[dict[str, A
             "way": way,
             "sessions": sum(each.session is not None for each in own),
             "calls": sum(each.calls for each in own),
+            "counted_calls": sum(each.counted_calls for each in own),
             "tokens": tokens,
             "cost": None if cost is None else round(cost, 9),
             "counted_tokens": sum(each.counted_tokens for each in own),
             "counted_cost": round(sum(each.counted_cost for each in own), 9),
+            "paid": any(each.paid for each in own),
             "completeness": round(here / record, 4) if record else None,
             "agreement": round(1 - apart / most, 4) if evidence and most else None,
             "differs": differs[:MAX_DIFFERS],

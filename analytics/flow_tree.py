@@ -28,8 +28,9 @@ NEAR = 500  # newest flows among which a mistyped id is looked for
 
 COPIED = ("kind", "name", "agent", "tool", "model", "resource", "source", "domain", "user", "status", "error_type",
           "duration_ms", "tokens_input", "tokens_output", "tokens_cached", "cost_usd", "value", "unit",
-          "parent_id", "flow_id")  # fmt: skip
+          "parent_id", "flow_id", "evidence")  # fmt: skip
 READ = ("event_id", "time", "start_time", "received", *COPIED)
+COUNTS = "evidence IS NOT TRUE"
 LONGEST_FIRST = "ORDER BY kind = 'flow' DESC, duration_ms DESC NULLS LAST, time, event_id"
 
 
@@ -58,11 +59,13 @@ class FlowTrees:
             kept.append(terms.within(Period(max(period.start - MARGIN, EPOCH), period.end + MARGIN)))
         name = terms.dialect.name
         once = "QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY received) = 1"
-        found = f"SELECT {', '.join(map(name, READ))}, attributes FROM {{events}} WHERE {' AND '.join(kept)} {once}"
+        read = f"{', '.join(map(name, READ))}, {terms.number('cost')} AS cost"
+        found = f"SELECT {read}, attributes FROM {{events}} WHERE {' AND '.join(kept)} {once}"
         used = f"sum(coalesce(length(attributes), 0)) OVER ({LONGEST_FIRST} ROWS UNBOUNDED PRECEDING)"
         sums = (
-            f"CAST(sum({TOKENS}) FILTER (WHERE {COUNTED}) OVER () AS BIGINT) AS all_tokens",
-            "round(sum(cost_usd) OVER (), 9) AS all_cost",
+            f"CAST(sum({TOKENS}) FILTER (WHERE {COUNTED} AND {COUNTS}) OVER () AS BIGINT) AS all_tokens",
+            f"round(sum(cost) FILTER (WHERE {COUNTS}) OVER (), 9) AS all_cost",
+            f"round(sum(cost_usd) FILTER (WHERE {COUNTS}) OVER (), 9) AS all_reported",
             "count(*) OVER () AS all_spans",
             f"CASE WHEN {used} <= {ATTRIBUTES} THEN coalesce(attributes, '{{}}') END AS kept_attributes",
         )
@@ -117,7 +120,8 @@ def tree(flow_id: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "end": rfc3339(EPOCH + end * US),
         "duration_ms": first["duration_ms"] if len(roots) == 1 else (end - start) / 1000,
         "tokens": first["all_tokens"],
-        "cost_usd": first["all_cost"],
+        "cost": first["all_cost"],
+        "cost_usd": first["all_reported"],
         "spans": listed,
         "count": first["all_spans"],
         "truncated": first["all_spans"] > len(rows),
@@ -170,6 +174,7 @@ def _span(row: dict[str, Any], span: Interval, parent: str | None, depth: int, o
         "parent": parent,
         "depth": depth,
         **{name: row[name] for name in COPIED},
+        "cost": row["cost"],
         "start": span.start / 1000,
         "end": span.end / 1000,
         "received": row["received"] and (row["received"].replace(tzinfo=UTC) - EPOCH) / US / 1000,

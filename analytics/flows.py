@@ -28,9 +28,9 @@ from analytics.store.dialect import Positional
 from analytics.store.terms import Terms
 
 OWN = ("event_id", "time", "name", "agent", "domain", "source", "user", "status", "error_type", "duration_ms")
-SUMS = ("tokens", "cost_usd", "model_calls", "tool_calls", "errors")
+SUMS = ("tokens", "cost", "cost_usd", "model_calls", "tool_calls", "errors")
 COLUMNS = ("flow_id", *OWN, *SUMS)
-SORTS = ("time", "duration_ms", "tokens", "cost_usd", "errors", "status", "name", "agent")
+SORTS = ("time", "duration_ms", "tokens", "cost", "cost_usd", "errors", "status", "name", "agent")
 TEXTS = ("status", "name", "agent")
 SEARCHED = ("name", "agent", "flow_id", "event_id", "error_type")
 PAGE = 1000  # rows at most
@@ -159,7 +159,8 @@ class FlowPages:
     def _sums(self, asked: Asked, terms: Terms, since: datetime, until: datetime, flows: str) -> str:
         within = terms.within(_around(since, until))
         where = " AND ".join([within, *asked.counted(terms), f"{FLOW} IN {flows}"])
-        return f"SELECT {FLOW} AS flow_id, {', '.join(ADDED)} FROM {{events}} WHERE {where} GROUP BY 1"
+        added = (*ADDED, f"round(sum({terms.number('cost')}), 9) AS cost")
+        return f"SELECT {FLOW} AS flow_id, {', '.join(added)} FROM {{events}} WHERE {where} GROUP BY 1"
 
     def _head(self, asked: Asked, trust: Trust) -> dict[str, Any]:
         """What the header of a screen says; nothing of all senders to a key that is bound to domains."""

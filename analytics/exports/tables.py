@@ -18,6 +18,7 @@ FLOW = dict.fromkeys("flow_id event_id name agent domain source user status erro
     "time": MOMENT,
     "duration_ms": Field(type=pa.float64(), unit="ms"),
     "tokens": Field(type=pa.int64(), unit="tokens"),
+    "cost": Field(type=pa.float64(), unit="usd"),
     "cost_usd": Field(type=pa.float64(), unit="usd"),
     "model_calls": WHOLE,
     "tool_calls": WHOLE,

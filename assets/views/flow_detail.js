@@ -3,6 +3,7 @@
 import { arrange, h, icon, mark, say } from "../dom.js"
 import * as format from "../format.js"
 import { copy } from "../menus.js"
+import { costOf } from "./cost.js"
 import { moment } from "./flow_row.js"
 import { KINDS, glyph, statusSign } from "./signs.js"
 import { SpanPanel } from "./span_panel.js"
@@ -80,7 +81,7 @@ export class FlowDetail {
     const facts = [
       ["took", format.text(flow.duration_ms, "ms"), format.exact(flow.duration_ms, "ms")],
       ["", flow.tokens === null ? "" : `${format.text(flow.tokens)} tokens`, format.exact(flow.tokens, "tokens")],
-      ["", flow.cost_usd === null ? "" : format.text(flow.cost_usd, "usd"), format.exact(flow.cost_usd, "usd")],
+      ["", ...(flow.cost === null ? [""] : costOf(flow))],
       ["from", moment(Date.parse(flow.start), this.scope.state.tz), format.clock(Date.parse(flow.start), this.scope.state.tz, "full")],
       ["", flow.truncated ? `the longest ${format.text(flow.spans.length)} of ${format.text(count)} spans` : `${format.text(count)} span${count === 1 ? "" : "s"}`],
     ].filter(([, text]) => text)

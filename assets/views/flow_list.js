@@ -48,7 +48,7 @@ export class FlowList {
   /** The order in the address: "-tokens" is most tokens first. */
   sorted() {
     const text = this.scope.state.args.sort || "-time"
-    const by = text.replace(/^-/, "")
+    const by = text.replace(/^-/, "").replace(/^cost_usd$/, "cost") // as older addresses call it
     return COLUMNS.some((c) => c.sorts && c.name === by) ? { by, descending: text.startsWith("-") } : { by: "time", descending: true }
   }
 

@@ -2,6 +2,7 @@
 
 import { h, icon, mark, say } from "../dom.js"
 import * as format from "../format.js"
+import { costOf } from "./cost.js"
 import { KINDS, glyph, statusSign } from "./signs.js"
 
 /** `sorts`: the server can order by it; `falling: false`: the first press of its header gives the lowest first. */
@@ -12,7 +13,7 @@ export const COLUMNS = [
   { name: "agent", title: "Agent", sorts: true, falling: false, about: "The agent that led it" },
   { name: "duration_ms", title: "Duration", sorts: true, about: "From start to end; the bar is relative to the longest of the rows that are loaded" },
   { name: "tokens", title: "Tokens", sorts: true, about: "Input and output tokens of its model calls" },
-  { name: "cost_usd", title: "Cost", sorts: true, about: "What its calls cost, as reported" },
+  { name: "cost", title: "Cost", sorts: true, about: "What its calls cost, as reported; ≈ where some of it is estimated from the price book" },
   { name: "calls", title: "Calls", about: "Model calls and tool calls" },
   { name: "errors", title: "Errors", sorts: true, about: "Spans of it that failed" },
 ]
@@ -49,8 +50,9 @@ export function fill(element, row, { max, tz, href }) {
   mark(cell.duration_ms, "data-tip", format.exact(row.duration_ms, "ms"))
   say(cell.tokens, format.text(row.tokens))
   mark(cell.tokens, "data-tip", format.exact(row.tokens, "tokens"))
-  say(cell.cost_usd, format.text(row.cost_usd, "usd"))
-  mark(cell.cost_usd, "data-tip", format.exact(row.cost_usd, "usd"))
+  const [cost, exactly] = costOf(row)
+  say(cell.cost, cost)
+  mark(cell.cost, "data-tip", exactly)
   called(cell.calls, row)
   failed(cell.errors, row.errors)
 }

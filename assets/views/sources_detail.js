@@ -100,7 +100,7 @@ function record(told) {
     h("h3", {}, "Against the record", h("small", {}, completeness === null ? "nothing to compare" : null)),
     h("ul.ledger", {}, told.map((way) => h("li", {}, h("b", {}, wayWord(way.way)), h("span", {}, [compared("complete", way.completeness), compared("agrees", way.agreement)].filter(Boolean).join(", ") || "nothing to compare"),
       way.differs?.length ? h("details", {}, h("summary", {}, counted(way.differs.length, "difference")), h("ul.plain", {}, way.differs.map(difference))) : null))),
-    h("p.note", {}, "A call that is told in several ways counts once: ", h("a", { href: "/docs/ledger" }, "how that is decided"), "."),
+    h("p.note", {}, "A call that is told in several ways counts once: ", h("a", { href: `/ledger?source=${encodeURIComponent(told[0].source ?? "")}` }, "all of it in the ledger"), "."),
   ]
 }
 

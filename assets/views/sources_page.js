@@ -96,6 +96,10 @@ class SourcesView {
     this.split.toggleAttribute("data-open", Boolean(sender))
     this.list.show(this.senders, { text: search, open: source, ledger: this.ledger })
     this.panel.show(sender ? found : null, { source, drops: this.drops, ledger: this.ledger })
+    if (this.awaited && this.split.isConnected) {
+      this.awaited = false
+      this.panel.focus()
+    }
     const words = JSON.stringify(this.drops)
     if (words === this.told) return
     this.told = words
@@ -114,6 +118,7 @@ class SourcesView {
 
   #open(source) {
     this.scope.put({ sender: named(source) })
+    this.awaited = !this.split.isConnected // the list may not have heard of its first source yet
     this.panel.focus()
   }
 

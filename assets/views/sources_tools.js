@@ -33,7 +33,7 @@ export OTEL_TRACES_EXPORTER=otlp` }, { title: "Or for good, in ~/.claude/setting
     "OTEL_EXPORTER_OTLP_HEADERS": "x-api-key={KEY}"
   }
 }` }],
-    notes: ["Log events come within 5 seconds, metrics within a minute. Prompts are left out unless you ask for them."],
+    notes: ["Log events come within 5 seconds, metrics within a minute. Prompts are left out unless you ask for them.", "Money comes from its own counter claude_code.cost.usage, so its counted tokens are not estimated beside it."],
   },
   {
     id: "codex", name: "Codex CLI", about: "Log events, spans and metrics", ways: ["log", "span", "metric"],

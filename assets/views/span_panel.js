@@ -3,6 +3,7 @@
 import { h, icon, mark, say } from "../dom.js"
 import * as format from "../format.js"
 import { copy } from "../menus.js"
+import { costOf } from "./cost.js"
 import { glyph, kindOf, kindSign, outside, statusSign } from "./signs.js"
 
 const DIMENSIONS = ["agent", "model", "tool", "user", "domain", "source", "error_type", "name"]
@@ -60,7 +61,8 @@ export class SpanPanel {
       ["Tokens in", format.text(span.tokens_input), span.tokens_cached ? `${format.exact(span.tokens_cached, "tokens")} from a cache` : format.exact(span.tokens_input, "tokens")],
       ["Tokens out", format.text(span.tokens_output), format.exact(span.tokens_output, "tokens")],
       ["From a cache", format.text(span.tokens_cached), format.exact(span.tokens_cached, "tokens")],
-      ["Cost", format.text(span.cost_usd, "usd"), format.exact(span.cost_usd, "usd")],
+      ["Cost", ...costOf(span)],
+      span.evidence ? ["Counts", "no: evidence", "Another row tells the same call, and counts"] : null,
       span.resource ? ["Resource", span.resource] : null,
       typeof span.value === "number" ? ["Value", `${format.text(span.value)} ${span.unit ?? ""}`.trim()] : null,
     ]

@@ -2,6 +2,7 @@
 
 import { h, icon, mark, say } from "../dom.js"
 import * as format from "../format.js"
+import { costOf } from "./cost.js"
 import { kindOf, kindSign } from "./signs.js"
 import { Virtual, moved } from "./virtual.js"
 
@@ -122,7 +123,7 @@ export class Waterfall {
     this.#barred(time, span)
     const used = span.tokens_input === null && span.tokens_output === null ? null : (span.tokens_input ?? 0) + (span.tokens_output ?? 0)
     say(tokens, used === null ? "" : format.text(used))
-    say(cost, span.cost_usd === null ? "" : format.text(span.cost_usd, "usd"))
+    say(cost, span.cost === null ? "" : costOf(span)[0])
   }
 
   #named(cell, span, open, count) {
@@ -173,7 +174,7 @@ export class Waterfall {
       `begins at ${at < 0 ? format.MINUS : "+"}${format.text(Math.abs(at), "ms")} (${format.clock(span.start, this.hooks.tz(), "second")})`,
       span.duration_ms === null ? "no duration" : `takes ${exact(span.duration_ms, "ms")}`,
       span.critical ? `${format.text(span.critical_ms, "ms")} of its own on the critical path` : null,
-      exact(span.tokens_input, "tokens in"), exact(span.tokens_output, "tokens out"), exact(span.cost_usd, "usd"),
+      exact(span.tokens_input, "tokens in"), exact(span.tokens_output, "tokens out"), span.cost === null ? null : costOf(span)[1],
     ].filter(Boolean).join("\n")
   }
 

@@ -1,9 +1,12 @@
-"""`python -m tests.browser.screenshots`: the pictures of the documentation, taken anew from a running demo."""
+"""`python -m tests.browser.screenshots [NAME ...]`: the pictures of the documentation, all of them or those of these
+names, taken anew from a running demo."""
 
 from __future__ import annotations
 
 import io
+import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.browser.chromium import find
 from tests.browser.conftest import FLAGS
+from tests.browser.told import told
 from tests.browser.walls import Hall
 from tests.conftest import ROOT, Running, wait_until
 
@@ -51,14 +55,24 @@ SHOTS = (
     Shot("why-dark", "/overview?why=duration_p95", "dark", ready=".why .causes, .why .why-even"),
     Shot("ask", "/overview?ask=p95+duration+by+agent+since+yesterday", "light", (1440, 640), ready=".ask-answer"),
     Shot("expected", "/overview", "light", part="[data-tile=duration]"),
-    Shot("sources", "/sources", "light", ready=".connect .tools", board=False),
+    Shot("budgets", "/budgets", "light"),
     Shot("login", "/login", "light", (900, 640), signed_in=False),
     Shot("resources-dark", "/resources?window=now-2m", "dark"),
 )
+TOLD = (  # once tools have told their calls in several ways
+    Shot("sources", "/sources", "light", ready=".senders:has(.way-of):not(:has(.c-rhythm:empty))", board=False),
+    Shot(
+        "ledger",
+        "/ledger?source=claude-code&source=codex&source=gemini-cli",
+        "light",
+        ready=".told .part-bar",
+        board=False,
+    ),
+)
 
 
-def main() -> None:
-    """Write every picture of SHOTS to assets/docs/images."""
+def main(names: list[str]) -> None:
+    """Write pictures to assets/docs/images: those of these names, or all."""
     path = find()
     assert path, "no Chromium: python tests/browser/chromium.py gets one"
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -68,13 +82,21 @@ def main() -> None:
             history_sent(server)
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             cookies = signed_in(browser, server)
-            for shot in SHOTS:
+            for shot in wanted(SHOTS, names):
                 kept(shot.name, taken(browser, server, shot, cookies))
-            for name, picture in walls(browser, server, cookies).items():
-                kept(name, picture)
+            if not names or {"wall", "screens"} & {*names}:
+                for name, picture in walls(browser, server, cookies).items():
+                    kept(name, picture)
+            server.post(told())
+            for shot in wanted(TOLD, names):
+                kept(shot.name, taken(browser, server, shot, cookies))
             browser.close()
         finally:
             server.stop()
+
+
+def wanted(shots: Iterable[Shot], names: list[str]) -> list[Shot]:
+    return [shot for shot in shots if not names or shot.name in names]
 
 
 def kept(name: str, picture: bytes) -> None:
@@ -154,4 +176,4 @@ def small(picture: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

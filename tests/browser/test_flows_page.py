@@ -133,7 +133,7 @@ def test_a_row_says_how_the_flow_went(page: Page) -> None:
     expect(line.locator(".c-agent")).to_have_text("planner")
     expect(line.locator(".c-duration_ms")).to_have_text("4.80 s")
     expect(line.locator(".c-tokens")).to_have_text("2,345")
-    expect(line.locator(".c-cost_usd")).to_have_text("$0.0421")
+    expect(line.locator(".c-cost")).to_have_text("$0.0421")
     expect(line.locator(".c-calls")).to_have_text("1 model call2 tool calls")
     expect(line.locator(".c-errors")).to_have_text("1")
     expect(page.locator("[data-control=live]")).to_contain_text("Live")

@@ -64,18 +64,38 @@ async def test_a_flow_has_the_sums_of_its_events(served: Served) -> None:
     assert answer["analytics"]["next"] is None
 
 
+async def test_a_cost_that_nobody_reported_is_estimated_and_evidence_counts_in_no_sum(served: Served) -> None:
+    call = {"parent_id": "f1:root", "call_id": "c1", "model": "medium", "tokens_input": 2000, "tokens_output": 500}
+    twice = [
+        event("f1", "model", ended_s=11, took_ms=100, event_id=way, way=way, **call) for way in ("span", "transcript")
+    ]
+    await served.ingest([*run("f1"), *twice])
+    answer = await served.ask(type="flows", sort="cost")
+    (tokens,), (cost,), (reported,) = (listed(answer, name) for name in ("tokens", "cost", "cost_usd"))
+    assert (tokens, reported, cost) == (1320 + 2500, 0.021, 0.021 + 0.0135)
+    found = await detail(served)
+    assert (found["tokens"], found["cost"], found["cost_usd"]) == (tokens, cost, reported)
+    assert {s["id"]: s["evidence"] for s in found["spans"] if s["model"] == "medium"} == {
+        "span": None,
+        "transcript": True,
+    }
+    assert {s["cost"] for s in found["spans"] if s["model"] == "medium"} == {0.0135}
+
+
 async def test_events_without_a_flow_id_are_flows_of_their_own(served: Served) -> None:
     await served.ingest([flow("alone", event_id="a1", cost_usd=0.5), flow("other", event_id="a2")])
     answer = await served.ask(type="flows", sort="name", descending=False)
     assert listed(answer) == ["a1", "a2"]
-    assert listed(answer, "cost_usd") == [0.5, None]
+    assert listed(answer, "cost_usd") == listed(answer, "cost") == [0.5, None]
     assert listed(answer, "tokens") == [None, None]  # nobody told: unknown is not zero
     one = (await served.ask(type="flow", flow_id="a1"))["analytics"]
     assert [span["id"] for span in one["spans"]] == ["a1"]
 
 
 @pytest.mark.parametrize("descending", [True, False])
-@pytest.mark.parametrize("sort", ["time", "duration_ms", "tokens", "cost_usd", "errors", "status", "name", "agent"])
+@pytest.mark.parametrize(
+    "sort", ["time", "duration_ms", "tokens", "cost", "cost_usd", "errors", "status", "name", "agent"]
+)
 async def test_pages_hold_every_flow_once_in_every_order(served: Served, sort: str, descending: bool) -> None:
     for i in range(7):  # values that are the same, and some that are unknown
         about = {"duration_ms": float(i % 3), "agent": [None, "a", "b"][i % 3], "status": ["ok", "error"][i % 2]}

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics.agent import AnalyticsAgent
-from analytics.errors import StorageFull
+from analytics.errors import StorageFull, ValidationError
 from analytics.events import SCHEMA
 from analytics.messages import LedgerRequest, QueryRequest
 from analytics.query import Filter, Query, Window
@@ -268,7 +268,8 @@ async def test_three_quarters_of_the_points_dropped_the_total_stands_and_the_led
     async with opened() as store:
         await append(store, *(told(call, "log") for call in calls), *increments(calls[:1], "p1"))
         answer = (await asked(store).answer(LedgerRequest(window=HOUR), now=NOW)).analytics
-        assert answer["facts"] == {"calls": 4, "tokens": 480, "cost": 4 * CENT, "completeness": 1.0}
+        facts = {"calls": 4, "tokens": 480, "cost": 4 * CENT, "estimated": 0.0, "completeness": 1.0}
+        assert answer["facts"] == facts | {"prices": None, "priced": None}  # a workspace that measures no costs
         log, metric = answer["ways"]
         assert (log["way"], log["tokens"], log["completeness"], log["agreement"]) == ("log", 480, 1.0, None)
         assert (metric["way"], metric["tokens"], metric["counted_tokens"]) == ("metric", 120, 0)
@@ -285,7 +286,8 @@ async def test_the_ledger_names_the_calls_that_two_ways_tell_differently() -> No
         await append(store, told(ONE, "span"), other, *increments([ONE], "p1"))
         answer = (await asked(store).answer(LedgerRequest(window=HOUR), now=NOW)).analytics
         by_way = {way["way"]: way for way in answer["ways"]}
-        assert by_way["transcript"]["differs"] == [{"call_id": "msg_1", "what": "tokens", "here": 115, "record": 120}]
+        differs = {"call_id": "msg_1", "flow_id": None, "what": "tokens", "here": 115, "record": 120}
+        assert by_way["transcript"]["differs"] == [differs]
         assert by_way["transcript"]["agreement"] == by_way["transcript"]["completeness"] == round(115 / 120, 4)
         assert by_way["metric"]["agreement"] == by_way["metric"]["completeness"] == 1.0  # its session is the span's
         nothing = await asked(store).answer(LedgerRequest(filters=[Filter("source", "is", ["else"])]), now=NOW)
@@ -301,3 +303,50 @@ async def test_a_tile_is_less_complete_where_another_way_tells_more_than_the_rec
         ask = QueryRequest(metrics=["tokens"], window=HOUR)
         answer = (await asked(store, sources).answer(ask, now=NOW)).analytics
         assert (answer["totals"]["tokens"]["value"], answer["completeness"]) == (120, 0.25)
+
+
+async def test_the_ledger_of_a_past_moment_knows_what_had_been_received_by_then() -> None:
+    async with opened() as store:
+        first, second = (told(msgspec.structs.replace(ONE, number=n), "log") for n in (1, 2))
+        store_times = (NOW - timedelta(minutes=20), NOW - timedelta(minutes=5))
+        for row, received in zip((first, second), store_times, strict=True):
+            late = table([row]).set_column(
+                SCHEMA.get_field_index("received"),
+                "received",
+                pa.array([received.replace(tzinfo=None)], SCHEMA.field("received").type),
+            )
+            await store.append("events", late)
+        agent = asked(store)
+        now = (await agent.answer(LedgerRequest(window=HOUR), now=NOW)).analytics
+        then = (await agent.answer(LedgerRequest(window=HOUR, as_of=NOW - timedelta(minutes=10)), now=NOW)).analytics
+        assert (now["facts"]["calls"], now["as_of"]) == (2, None)
+        assert (then["facts"]["calls"], then["facts"]["tokens"]) == (1, 120)
+        assert then["as_of"] == 1000 * int((NOW - timedelta(minutes=10)).timestamp())
+        assert then["watermark"] is None
+        with pytest.raises(ValidationError, match="up to now"):
+            await agent.answer(LedgerRequest(as_of=NOW + timedelta(minutes=1)), now=NOW)
+
+
+async def test_a_session_is_told_whole_although_its_spans_do_not_name_it() -> None:
+    async with opened() as store:
+        await append(store, told(ONE, "span") | {"flow_id": "f1"}, told(ONE, "transcript") | {"cost_usd": None})
+        await append(store, told(msgspec.structs.replace(ONE, number=7, session="s7"), "log"))
+        session = [Filter("session", "is", ["s1"])]
+        answer = (await asked(store).answer(LedgerRequest(window=HOUR, filters=session), now=NOW)).analytics
+        assert (answer["facts"]["calls"], answer["facts"]["tokens"]) == (1, 120)
+        assert [(way["way"], way["counted_calls"]) for way in answer["ways"]] == [("span", 1), ("transcript", 0)]
+
+
+async def test_the_ledger_says_whose_money_another_counter_tells() -> None:
+    async with opened() as store:
+        tokens, output, cost = increments([ONE], "p1")
+        await append(store, tokens | {"cost_usd": 0.0}, output | {"cost_usd": 0.0}, cost)
+        answer = (await asked(store).answer(LedgerRequest(window=HOUR), now=NOW)).analytics
+        assert [(way["paid"], way["cost"], way["counted_calls"]) for way in answer["ways"]] == [(True, CENT, 0)]
+        free = increments([msgspec.structs.replace(ONE, session="s9")], "p2")[:2]  # nobody tells their money
+        await append(store, *({**row, "source": "other"} for row in free))
+        paid = {
+            way["source"]: way["paid"]
+            for way in (await asked(store).answer(LedgerRequest(window=HOUR), now=NOW)).analytics["ways"]
+        }
+        assert paid == {"desk": True, "other": False}
