@@ -37,6 +37,7 @@ from analytics.terminal import faces
 
 ROOT = Path(__file__).resolve().parent
 WORKSPACES = ROOT / "assets" / "workspaces"
+EXAMPLES = ROOT / "assets" / "examples"  # what only the demo has
 DOCS = ROOT / "assets" / "docs"
 VOCABULARIES = ROOT / "assets" / "vocabularies"
 OWNER = "owner"  # the key behind the one-time link that `serve` prints
@@ -130,7 +131,7 @@ class App:
         self.keys = Keys(settings.data, now)
         own = settings.data / "workspaces"  # what is made here: datasets of loaded files, boards with pinned tiles
         own.mkdir(exist_ok=True)
-        built_in = sorted(WORKSPACES.glob("*.yaml"))
+        built_in = [*sorted(WORKSPACES.glob("*.yaml")), *([EXAMPLES / "budgets.yaml"] if settings.demo else [])]
         self.workspaces = Workspaces([*built_in, *settings.workspace], [own])
         self.pins = Pins(self.workspaces, own, built_in)
         self.screens = Screens(settings.data, self.keys, now, boards=lambda: self.workspaces.current.boards)

@@ -50,6 +50,7 @@ from analytics.pricing import Pricing, is_cost
 from analytics.query import Filter, Result, Total
 from analytics.sources import Sources
 from analytics.store.base import Store
+from analytics.tiles import stated
 from analytics.workspace import Metric, Workspace
 
 FLOW_METRICS = ("flows", "errors", "error_rate", "duration_p50", "duration_p95", "tokens", "spend", "model_calls",
@@ -79,11 +80,11 @@ class AnalyticsAgent:
         self._explainer = Explainer(self._asker)
         self._boards = Boards(self._asker, self._explainer, workspace_error)
         self._browser = Browser(self._asker)
-        self._agreement = Agreement(store, self._asker)
         self._pages = FlowPages(store, self._asker)
         self._trees = FlowTrees(store, self._asker)
         self._forecaster = Forecaster(self._asker)
         self._pricing = Pricing(self._asker)
+        self._agreement = Agreement(store, self._asker, self._pricing)
         self._interpreter = Interpreter(self._asker, model)
 
     async def answer(
@@ -254,7 +255,10 @@ class AnalyticsAgent:
             analytics={
                 "columns": columns,
                 "rows": [list(row) for row in zip(*(plain(result.table[c]) for c in columns), strict=True)],
-                "totals": {n: {"value": t.value, "previous": t.previous, "n": t.n} for n, t in result.totals.items()},
+                "totals": {
+                    n: {"value": t.value, "previous": t.previous, "n": t.n, **stated(t)}
+                    for n, t in result.totals.items()
+                },
                 "other": result.other,
                 **executed(result, query.window.tz),
                 **freshness(self._asker.trust(ctx, result, query.metrics[0])),

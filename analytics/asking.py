@@ -94,7 +94,8 @@ class Asker:
         result = await self._store.query(asked, now=ctx.now, **patience)
         await self._book(ctx, result)
         if counted:
-            result.rows = result.totals.pop(ROWS).n
+            spent = [t.n for name, t in result.totals.items() if name != ROWS and metric_of(ctx, result, name).budget]
+            result.rows = max(result.totals.pop(ROWS).n, *spent, 0)  # a budget has the rows of its whole period
             result.table = result.table.drop_columns([c for c in result.table.column_names if c.startswith(ROWS)])
             result.query = query
         else:
@@ -130,7 +131,7 @@ class Asker:
     def trust(self, ctx: Context, result: Result, name: str | None = None) -> Trust:
         """What the streams behind a metric say, or with None those of the whole dataset that was asked."""
         metric = None if name is None else metric_of(ctx, result, name)
-        sources = _named_sources(ctx.base.filters)
+        sources = named_sources(ctx.base.filters)
         trust = self.trust_in(
             ctx,
             metric.dataset if metric else result.query.dataset or "events",
@@ -146,7 +147,7 @@ class Asker:
     def silences(self, ctx: Context, result: Result, name: str) -> list[Silence]:
         """When those who send the events of a metric were silent; of the past nobody knows."""
         metric = metric_of(ctx, result, name)
-        which = {"kinds": _kinds(metric, ctx.workspace), "sources": _named_sources(ctx.base.filters)}
+        which = {"kinds": _kinds(metric, ctx.workspace), "sources": named_sources(ctx.base.filters)}
         return [] if ctx.past else self.sources.silences(ctx.now, dataset=metric.dataset, **which)
 
     def trust_in(self, ctx: Context, dataset: str, window_s: float, **which: frozenset[str] | None) -> Trust:
@@ -251,7 +252,7 @@ def _used(ctx: Context, result: Result, name: str) -> bool:
     return metric.dataset == EVENTS and any(column.startswith(("tokens_", "cost")) for column in columns)
 
 
-def _named_sources(filters: Sequence[Filter]) -> frozenset[str] | None:
+def named_sources(filters: Sequence[Filter]) -> frozenset[str] | None:
     for f in filters:
         if f.dim == "source" and f.op in ("is", "in"):
             return frozenset(str(v) for v in f.values)

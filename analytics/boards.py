@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from analytics import inline
+from analytics import budgeting, inline
 from analytics import window as windows
 from analytics.asking import Answer, Asker, Context, executed, freshness, live, ms_of, rfc3339
 from analytics.asks import Ask
+from analytics.budgeting import Budgeting
 from analytics.errors import NotFound, PlumblineError, unknown
 from analytics.expecting import Expecting, asked_of
 from analytics.explaining import Explainer, why
@@ -44,7 +45,7 @@ class Boards:
 
     def __init__(self, asker: Asker, explainer: Explainer, workspace_error: Callable[[], str | None]) -> None:
         self._asker, self._explainer, self._forecaster = asker, explainer, Forecaster(asker)
-        self._pricing = Pricing(asker)
+        self._pricing, self._budgeting = Pricing(asker), Budgeting(self._forecaster)
         self._workspace_error = workspace_error
 
     async def answer(
@@ -85,6 +86,7 @@ class Boards:
             insights += found
         insights = [*await self._pricing.tell(ctx, board, tiles, memo), *insights]
         insights = [*await self._forecaster.tell(ctx, board, tiles, memo), *insights]
+        insights = [*await self._budgeting.tell(ctx, board, tiles, memo), *insights]
         shown = next((r for r in answers.values() if isinstance(r, Result)), None)
         heads = [t["head"]["confidence"] for t in tiles.values() if t["head"].get("confidence") is not None]
         trust = self._asker.trust_in(ctx, dataset_of(board), period.seconds)
@@ -144,6 +146,8 @@ class Boards:
 
     def _asks(self, ctx: Context, tile: Tile) -> list[Ask]:
         """What a tile asks; marks among the events mean nothing to the rows of a file."""
+        if tile.type == "budgets":
+            return budgeting.asks(tile, ctx.workspace)
         stored = ctx.workspace.datasets[tile.dataset].columns
         return [ask for ask in TILES[tile.type].asks(tile) if not (stored and ask.role == "annotations")]
 
@@ -159,28 +163,31 @@ class Boards:
                 head = {"state": "error", "reason": result.message, "confidence": None, "request": request}
                 return {"head": head, "columns": {}}, []
             results[ask.role] = result
-        main = results["main"]
+        main = results[asks[0].role]
         insights: list[Insight] = []
         if tile.type == "changes":
-            payload, insights = self._changes(ctx, tile, results["main"], expecting, explained[tile.id])
+            payload, insights = self._changes(ctx, tile, main, expecting, explained[tile.id])
         else:
-            payload = self._built(ctx, tile, results, expecting)
+            payload = self._built(ctx, tile, main, results, expecting)
         trust = self._asker.trust(ctx, main, tile.metrics[0] if tile.metrics else None)
         head = payload["head"] | {"request": request}
-        empty = main.rows == 0 and tile.type != "changes"
+        lacking = head.pop("lacking", None)
+        own = asks if tile.type == "budgets" else asks[:1]
+        empty = tile.type != "changes" and (lacking or not any(results[ask.role].rows for ask in own))
         head["state"] = "empty" if empty else "ok"
         if empty:
-            head |= {"reason": _why_empty(ctx, trust, tile.dataset), "confidence": 0.0}
+            head |= {"reason": lacking or _why_empty(ctx, trust, tile.dataset), "confidence": 0.0}
         head.setdefault("confidence", trust.freshness)
         head.setdefault("parts", Confidence(None, trust.freshness, trust.completeness).parts())
         if live(main, ctx.now) and trust.age_s is not None:
             head |= {"newest": ms_of(ctx.now - timedelta(seconds=trust.age_s)), "usual_s": trust.usual_s}
         return payload | {"head": head}, insights
 
-    def _built(self, ctx: Context, tile: Tile, results: Mapping[str, Result], expecting: Expecting) -> Payload:
-        build = TILES[tile.type].build
+    def _built(
+        self, ctx: Context, tile: Tile, main: Result, results: Mapping[str, Result], expecting: Expecting
+    ) -> Payload:
+        build = budgeting.build if tile.type == "budgets" else TILES[tile.type].build
         assert build is not None
-        main = results["main"]
         series = next(iter(expecting.of_tile(tile)), None)
         told = Answered(
             tile=tile,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -19,10 +19,11 @@ from analytics.insights.changes import Insight
 from analytics.insights.confidence import Confidence
 from analytics.insights.forecast import LEVEL
 from analytics.insights.limits import Reach
-from analytics.insights.reaching import Outlook, ahead, crossing
+from analytics.insights.reaching import Outlook, Turns, ahead, crossing
 from analytics.messages import Forecast, Question
 from analytics.query import Filter, Period, Result, Window
 from analytics.sources import Trust
+from analytics.tiles import by_group
 from analytics.workspace import Board, Metric, Workspace
 
 MAX_HORIZON = 60
@@ -30,10 +31,11 @@ STEPS = 400  # of history at most, where nobody says how long a step is
 DEFAULT = "now-14d"
 DAY_S, WEEK_S = 86_400, 604_800
 SCALES = (("5m", "now-3d", timedelta(minutes=1)), ("1h", "now-28d", timedelta(minutes=10)))  # grain, history, how often
+FAR = ("12h", "now-60d", timedelta(hours=1))  # of what is spent in a week or a month
 UNMEASURED = 0.5  # what an interval is worth whose like was never measured
 FEWEST = 12  # buckets, of which a number says nothing yet
 DEADLINE_S = 2.0  # no board waits longer for a forecast
-COUNTED = ("count", "sum", "distinct")
+COUNTED = ("count", "sum", "distinct", "budget")
 NEVER_NEGATIVE = ("ms", "s", "bytes", "bytes_per_s", "usd")
 
 Memo = dict[Any, Any]
@@ -69,7 +71,18 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     def ahead(self, horizon: int) -> Outlook:
         """The series continued."""
         lower, upper = _bounds(self.metric, self.values)
-        return ahead(self.values, horizon, seasons=_seasons(self.grain), lower=lower, upper=upper)
+        turns = self._turns(horizon) if self.values else None
+        return ahead(self.values, horizon, seasons=_seasons(self.grain), lower=lower, upper=upper, turns=turns)
+
+    def _turns(self, horizon: int) -> Turns | None:
+        """When a budget begins anew."""
+        budget = self.metric.budget
+        if budget is None or self.metric.part != "spent":
+            return None
+        begins = [budget.period_of(start + self.step).start for start in self.starts]
+        ends = (self.starts[-1] + self.step * (k + 2) for k in range(horizon))
+        resets = next((k for k, end in enumerate(ends) if budget.period_of(end).start != begins[-1]), horizon)
+        return Turns([int(begin.timestamp()) for begin in begins], resets)
 
 
 class Forecaster:
@@ -134,31 +147,66 @@ class Forecaster:
         return [reach.insight(ctx.now, ctx.base.window.tz) for reach in told]
 
     async def _outlook(self, ctx: Context, name: str, filters: Sequence[Filter], memo: Memo) -> Reach | None:
-        """When a metric reaches its limit: on the finest scale on which that is in sight, else what the coarsest
-        says. Looked at again once a minute at most."""
-        metric, reach = ctx.workspace.metrics[name], None
-        for grain, since, often in SCALES:
-            key = ("forecast", name, grain, tuple((f.dim, tuple(f.values)) for f in filters))
+        return (await self.outlooks(ctx, name, filters, memo)).get(None)
+
+    async def outlooks(
+        self,
+        ctx: Context,
+        name: str,
+        filters: Sequence[Filter],
+        memo: Memo,
+        limits: Mapping[str, float] | None = None,
+    ) -> dict[str | None, Reach]:
+        """When a metric reaches its limit, or each of these values of a budget's dimension its own: on the finest scale
+        on which that is in sight, else what the coarsest says. Looked at again once a minute at most."""
+        metric, found = ctx.workspace.metrics[name], dict[str | None, Reach]()
+        far = metric.budget is not None and metric.budget.period != "day"
+        for grain, since, often in (*SCALES, FAR) if far else SCALES:
+            asked = tuple((f.dim, f.op, tuple(f.values)) for f in filters)
+            key = ("forecast", name, grain, asked, tuple(sorted(limits or ())))
             kept = memo.get(key)
             if kept is None or kept[1] is not ctx.workspace or not ctx.now - kept[0] < often:
                 window = Window(since, "now", ctx.base.window.tz)
                 base = msgspec.structs.replace(ctx.base, window=window, filters=[*ctx.base.filters, *filters])
                 there = msgspec.structs.replace(ctx, base=base)
-                kept = memo[key] = (ctx.now, ctx.workspace, await self._reach(there, metric, grain))
-            reach = kept[2] or reach
-            if reach is not None and reach.settled:
-                return reach
-        return reach
+                kept = memo[key] = (ctx.now, ctx.workspace, await self._reaches(there, metric, grain, limits))
+            found |= {of: reach for of, reach in kept[2].items() if of not in found or not found[of].settled}
+            if found and all(reach.settled for reach in found.values()):
+                break
+        return found
 
-    async def _reach(self, ctx: Context, metric: Metric, grain: str) -> Reach | None:
+    async def _reaches(
+        self, ctx: Context, metric: Metric, grain: str, limits: Mapping[str, float] | None
+    ) -> dict[str | None, Reach]:
         try:
-            history = await self._history(ctx, metric, grain, DEADLINE_S)
+            told = await self._histories(ctx, metric, grain, limits, DEADLINE_S)
         except PlumblineError:  # a number without a forecast is better than no number
-            return None
-        if history.limit is None or len(history.values) < FEWEST:
-            return None
-        outlook = await asyncio.to_thread(history.ahead, MAX_HORIZON)
-        return _reach(history, outlook, history.limit, ctx.now)
+            return {}
+        found: dict[str | None, Reach] = {}
+        for of, history in told.items():
+            if history.limit is not None and len(history.values) >= FEWEST:
+                outlook = await asyncio.to_thread(history.ahead, MAX_HORIZON)
+                found[of] = _reach(history, outlook, history.limit, ctx.now)
+        return found
+
+    async def _histories(
+        self, ctx: Context, metric: Metric, grain: str, limits: Mapping[str, float] | None, deadline_s: float
+    ) -> dict[str | None, History]:
+        """That of a metric, or of each of these values of a budget's dimension."""
+        if limits is None or metric.budget is None:
+            return {None: await self._history(ctx, metric, grain, deadline_s)}
+        by = metric.budget.by
+        filters = [*ctx.base.filters, Filter(dim=by, op="in", values=[*limits])]
+        asked = {"metrics": [metric.name], "group_by": [by], "filters": filters, "dataset": metric.dataset}
+        query = msgspec.structs.replace(ctx.base, grain=grain, compare=None, **asked)
+        result = await self._asker.run(ctx, query, deadline_s)
+        stamps, groups = by_group(result, (by,), (metric.name,))
+        starts = [datetime.fromtimestamp((stamp or 0) / 1000, UTC) for stamp in stamps]
+        return {
+            str(group[0]): self._told(ctx, metric, result, grain, starts, columns[0], limits[str(group[0])])
+            for group, columns in groups.items()
+            if group and str(group[0]) in limits
+        }
 
     async def _history(self, ctx: Context, metric: Metric, grain: str, deadline_s: float | None = None) -> History:
         told = metric.limit if isinstance(metric.limit, str) else None
@@ -167,12 +215,25 @@ class Forecaster:
         result = await self._asker.run(ctx, query, deadline_s)
         starts = [datetime.fromisoformat(t) for t in times(result, "time")]
         values = result.table[metric.name].to_pylist()
-        first, end = _first(metric, values), self._end(ctx, result, metric, starts)
-        while end > first and values[end - 1] is None:
-            end -= 1
         limit = None if isinstance(metric.limit, str) else metric.limit
         if told:
             limit = next((v for v in reversed(result.table[told].to_pylist()) if v is not None), None)
+        return self._told(ctx, metric, result, grain, starts, values, limit)
+
+    def _told(
+        self,
+        ctx: Context,
+        metric: Metric,
+        result: Result,
+        grain: str,
+        starts: list[datetime],
+        values: list[float | None],
+        limit: float | None,
+    ) -> History:
+        """What is whole of a series, without the nothing before it."""
+        first, end = _first(metric, values), self._end(ctx, result, metric, starts)
+        while end > first and values[end - 1] is None:
+            end -= 1
         return History(
             metric=metric,
             result=result,
@@ -282,7 +343,7 @@ def _reading(metric: Metric, workspace: Workspace) -> bool:
     """Whether a metric is what was read last, or a ratio of such."""
     if metric.numerator is not None:
         return _reading(workspace.metrics[metric.numerator], workspace)
-    return metric.aggregate in ("last", "max", "min")
+    return metric.aggregate in ("last", "max", "min", "budget")
 
 
 def _bounds(metric: Metric, values: Sequence[float | None]) -> tuple[float | None, float | None]:

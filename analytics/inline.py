@@ -40,7 +40,7 @@ def _declared(workspace: Workspace) -> Declared:
     """A workspace as the checks know it, without places to point at."""
     nowhere = Place("", Node({}, 1))
     kinds: dict[str, Mapping[str, Any]] = {"dataset": workspace.datasets, "dimension": workspace.dimensions}
-    kinds["metric"] = workspace.metrics
+    kinds |= {"metric": workspace.metrics, "budget": workspace.budgets}
     places = {(kind, name): nowhere for kind, names in kinds.items() for name in names}
     return Declared(workspace.datasets, workspace.dimensions, workspace.metrics, {}, places)
 

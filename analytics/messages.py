@@ -133,6 +133,8 @@ class LedgerRequest(Question, kw_only=True, tag="ledger"):
     """What counts and why: per source and way what it told of tokens and money, how much of it is the record, how far
     it agrees with the record and where it differs."""
 
+    as_of: datetime | None = None
+
 
 class Explain(Question, kw_only=True, tag="explain"):
     """Why a metric changed against a baseline: which values of which dimensions, alone or together, account for it."""

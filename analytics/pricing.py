@@ -14,7 +14,8 @@ from analytics.asks import series
 from analytics.insights.changes import Insight
 from analytics.insights.confidence import Confidence
 from analytics.query import ROWS, Filter, Query
-from analytics.workspace import Board, Metric, Workspace
+from analytics.workspace import Board, Budget, Metric, Workspace
+from analytics.workspace_budgets import ESTIMATED, SPENT, UNPRICED, is_money
 
 COSTS = ("cost", "cost_estimated")  # columns of `prices.COMPUTED` that a metric may add up
 SUMS = ("cost_reported", "cost_estimated")
@@ -100,9 +101,12 @@ class Pricing:
             head = tiles[tile.id]["head"]
             if head["state"] != "ok" or tile.type not in ("kpi", "changes") or tile.dataset != "events":
                 continue
-            if not any(is_cost(ctx.workspace.metrics[name], ctx.workspace) for name in tile.metrics):
+            shown = [ctx.workspace.metrics[name] for name in tile.metrics]
+            spent = next((m.budget for m in shown if m.budget and is_money(m)), None) if tile.type == "kpi" else None
+            if not (spent or any(is_cost(metric, ctx.workspace) for metric in shown)):
                 continue
-            paid = await self.behind(ctx, ctx.base, series(tile)[0].filters(), memo)
+            filters = series(tile)[0].filters()
+            paid = await (self._spent(ctx, spent, filters) if spent else self.behind(ctx, ctx.base, filters, memo))
             if paid is None:
                 continue
             if tile.type == "kpi":
@@ -111,6 +115,15 @@ class Pricing:
                 insight = told.setdefault(tuple(model for model, _ in paid.unpriced), paid.insight())
                 head["items"] = [insight.item(), *(head.get("items") or [])]
         return list(told.values())
+
+    async def _spent(self, ctx: Context, budget: Budget, filters: Sequence[Filter]) -> Paid:
+        """What stands behind what is spent of a budget in its period, not in the window."""
+        names = [f"{budget.name}_{part}" for part in (SPENT, ESTIMATED, UNPRICED)]
+        base = msgspec.structs.replace(ctx.base, compare=None, filters=[*ctx.base.filters, *filters])
+        totals = (await self._asker.read(ctx, msgspec.structs.replace(base, metrics=names))).totals
+        spent, estimated, unpriced = (totals[name].value or 0.0 for name in names)
+        lacking = ((None, int(unpriced)),) if unpriced else ()
+        return Paid(reported=spent - estimated, estimated=estimated, priced=totals[names[0]].n, unpriced=lacking)
 
     async def behind(
         self, ctx: Context, base: Query, filters: Sequence[Filter] = (), memo: Memo | None = None
@@ -152,10 +165,11 @@ class Pricing:
 
 
 def is_cost(metric: Metric, workspace: Workspace) -> bool:
-    """Whether a metric adds up costs, or divides what does."""
+    """Whether a metric adds up costs of the window that is asked, or divides what does."""
     if metric.numerator is not None:
         return is_cost(workspace.metrics[metric.numerator], workspace)
-    return metric.dataset == "events" and any(column in COSTS for column in (metric.column, *metric.columns))
+    of_events = metric.dataset == "events" and metric.budget is None
+    return of_events and any(column in COSTS for column in (metric.column, *metric.columns))
 
 
 def _calls(count: int) -> str:

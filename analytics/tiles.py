@@ -79,13 +79,25 @@ def kpi(a: Answered) -> dict[str, Any]:
             **about(metric),
             **trusted(a, [metric.name]),
             "value": total.value,
+            **stated(total),
             "previous": total.previous,
             "change": change,
             "change_kind": kind,
             "attention": attention(metric, total.value),
+            **limited(a, result, total.value),
         },
         "columns": {"t": ms(result.table["time"])[skip:end], "v": values(result, metric.name)[skip:end]},
     }
+
+
+def limited(a: Answered, result: Result, spent: float | None) -> dict[str, Any]:
+    """Of what is spent of a budget: its limit, and the share of the period that is over."""
+    budget, now = a.metric.budget, min(result.period.end, a.now)
+    if budget is None or budget.by or a.metric.part != "spent" or spent is None:
+        return {}
+    period = budget.period_of(now)
+    even = (now - period.start) / period.length
+    return {"budget": {"limit": budget.limit, "even": even, "period": budget.period, "until": _ms(period.end)}}
 
 
 def line(a: Answered) -> dict[str, Any]:
@@ -307,6 +319,12 @@ def about(metric: Metric) -> dict[str, Any]:
     }
 
 
+def stated(total: Total) -> dict[str, Any]:
+    """Of a quantile of histograms, the most that its value can be off, or why it has none."""
+    told = {"within": total.within, "reason": total.reason}
+    return {name: known for name, known in told.items() if known is not None}
+
+
 def attention(metric: Metric, value: float | None) -> str | None:
     """`bad` or `warn` where a value has come to a bound of its metric, else None."""
     bounds = metric.bounds
@@ -334,7 +352,8 @@ def _ms(moment: Any) -> int:
 
 
 class TileType(msgspec.Struct, frozen=True):
-    """A tile type: what it asks and how it is built. `changes` is built by the agent, which knows trust."""
+    """A tile type: what it asks and how it is built. `changes` is built by the agent, which knows trust; `budgets` asks
+    for all that the workspace has."""
 
     asks: Callable[[Tile], list[Ask]]
     build: Callable[[Answered], dict[str, Any]] | None
@@ -348,4 +367,5 @@ TILES: dict[str, TileType] = {
     "table": TileType(sparked, table),
     "latest": TileType(listed, latest),
     "changes": TileType(series, None),
+    "budgets": TileType(lambda tile: [], None),
 }

@@ -203,6 +203,13 @@ def buckets(period: Period, grain: str, tz: str) -> list[datetime]:
     return edges
 
 
+def period_at(moment: datetime, unit: str, tz: str) -> Period:
+    """The day, week (from Monday), month or year of a time zone that a moment lies in; a day may have 23 hours."""
+    info = zone(tz)
+    start = _floor(_local(moment, info), unit)
+    return Period(_utc(start, info), _utc(_add(start, 1, unit), info))
+
+
 def describe(window: Window, compare: str | None = "previous") -> tuple[str, str]:
     """How people say it, and how they say what it is compared with: ("Last 1 hour", "previous hour")."""
     said, before = _said(window)

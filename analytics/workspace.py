@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,12 +18,15 @@ import pyarrow as pa
 from analytics import events
 from analytics.errors import NotFound, ValidationError, unknown
 from analytics.prices import COMPUTED, Book
+from analytics.query import Period
+from analytics.window import US, period_at
 from analytics.yaml_lines import MAX_BYTES
 
 Good = Literal["up", "down", "none"]
 AGGREGATES = ("count", "sum", "avg", "min", "max", "last", "distinct", "quantile", "ratio")
 PER_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-TILE_TYPES = ("kpi", "line", "bars", "heatmap", "table", "changes", "latest")
+TILE_TYPES = ("kpi", "line", "bars", "heatmap", "table", "changes", "latest", "budgets")
+PERIODS = {"day": "d", "week": "w", "month": "M"}  # in which a budget is spent, as `window` writes them
 
 
 ColumnType = Literal["text", "integer", "number", "boolean", "time"]
@@ -89,11 +93,41 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     bad: float | None = None
 
 
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """What a metric may come to in each period of the time zone: of all together, or of each value of the dimension
+    `by`; `limits` has the values that may have another limit. `warn` is a share of the limit."""
+
+    name: str
+    metric: str
+    period: Literal["day", "week", "month"]
+    limit: float
+    tz: str = "UTC"
+    by: str = ""
+    limits: dict[str, float] = {}
+    where: dict[str, Any] = {}
+    warn: float = 0.8
+    title: str = ""
+    description: str = ""
+    example: bool = False
+
+    def period_of(self, moment: datetime) -> Period:
+        """The period in which a moment lies; its very start is the end of the one before."""
+        return period_at(moment - US, PERIODS[self.period], self.tz)
+
+    def limit_of(self, value: Any) -> float | None:
+        """Of one value of `by`. What has none is under no limit."""
+        return None if value is None else self.limits.get(str(value), self.limit)
+
+
+Part = Literal["spent", "remaining", "pace", "estimated", "unpriced"]
+
+
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """A structured measure. `aggregate` is one of AGGREGATES; `column` what it runs over; for a
-    ratio, `numerator` and `denominator` name two other metrics. `where` maps a dimension or
-    canonical column to a value or a list of values. `per` divides by elapsed time. `limit` is
-    what the value may come to: a number, or the name of a metric of the same unit."""
+    ratio, `numerator` and `denominator` name two other metrics; of a `budget` it is what its metric
+    adds up. `where` maps a dimension or canonical column to a value or a list of values. `per` divides
+    by elapsed time. `limit` is what the value may come to: a number, or the name of a metric of the
+    same unit."""
 
     name: str
     dataset: str = "events"
@@ -112,6 +146,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     description: str = ""
     synonyms: tuple[str, ...] = ()  # what people call it when they ask
+    budget: Budget | None = None  # with the aggregate `budget`
+    part: Part | None = None  # what it tells of the budget
 
 
 class Tile(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +165,7 @@ class Tile(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     dataset: str = "events"
     where: dict[str, Any] = {}
+    budgets: tuple[str, ...] = ()  # of a budgets tile; without them all there are
     spark: str = ""  # of a table: the metric drawn small beside each row
     share: str = ""
     link: str = ""  # of a table: the page that a row's first name leads to, with the row as its filter
@@ -161,6 +198,7 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: dict[str, Dimension]
     metrics: dict[str, Metric]
     boards: dict[str, Board]
+    budgets: dict[str, Budget] = {}
     book: Book = Book()
 
     def dataset(self, name: str) -> Dataset:
@@ -176,9 +214,18 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
             raise NotFound(unknown("metric", name, names_in(self.metrics, dataset)))
         return found
 
+    def binned(self, metric: Metric) -> bool:
+        """Whether a metric is a quantile of histograms."""
+        return is_binned(metric, self.datasets.get(metric.dataset))
+
     def dimension(self, name: str, dataset: str | None = None) -> Dimension | None:
         """The dimension that a request means by a name, see `meant`."""
         return meant(self.dimensions, name, dataset)
+
+
+def is_binned(metric: Metric, of: Dataset | None) -> bool:
+    """Whether a metric of a dataset is a quantile of histograms: a file may have a column of that name too."""
+    return metric.aggregate == "quantile" and metric.column == "distribution" and not (of and of.columns)
 
 
 def meant(declared: Mapping[str, T], name: str, dataset: str | None = None) -> T | None:

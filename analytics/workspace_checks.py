@@ -12,10 +12,12 @@ from analytics import events
 from analytics.errors import PlumblineError, unknown
 from analytics.prices import DOLLAR, Price, Rate
 from analytics.window import parse as parse_window
-from analytics.workspace import Board, Bounds, Dataset, Dimension, Metric, Problem, Tile, readable
+from analytics.workspace import Board, Bounds, Budget, Dataset, Dimension, Metric, Problem, Tile, is_binned, readable
+from analytics.workspace_budgets import ADDED, PARTS
 from analytics.yaml_lines import Node
 
 NUMERIC = ("sum", "avg", "min", "max", "last", "quantile")
+INCREMENT = "usage"  # the kind of what histograms grew by; their points themselves may hold the same twice
 MANY = 20
 WORDS = {"kind": events.KINDS, "status": events.STATUSES}  # columns that hold a few known words
 TILE_RULES: dict[str, dict[str, tuple[int, int]]] = {
@@ -26,6 +28,7 @@ TILE_RULES: dict[str, dict[str, tuple[int, int]]] = {
     "table": {"metrics": (1, MANY), "by": (1, MANY)},
     "changes": {"metrics": (1, MANY), "by": (1, MANY)},
     "latest": {"columns": (1, MANY)},
+    "budgets": {"budgets": (0, MANY)},
 }
 
 
@@ -53,6 +56,7 @@ class Declared(msgspec.Struct, frozen=True):
     places: dict[tuple[str, str], Place]
     prices: dict[str, Price] = {}
     rates: dict[str, tuple[Rate, ...]] = {}
+    budgets: dict[str, Budget] = {}
 
     def names(self, kind: str, namespace: str = "") -> list[str]:
         """The names of a kind, those of the namespace as its own file writes them."""
@@ -69,7 +73,10 @@ def check(declared: Declared) -> Iterator[Problem]:
     for dimension in declared.dimensions.values():
         yield from _dimension(declared, dimension)
     for metric in declared.metrics.values():
-        yield from _metric(declared, metric)
+        if metric.budget is None:
+            yield from _metric(declared, metric)
+    for budget in declared.budgets.values():
+        yield from _budget(declared, budget, declared.places["budget", budget.name])
     for board in declared.boards.values():
         place = declared.places["board", board.name]
         try:
@@ -89,6 +96,41 @@ def _price(declared: Declared, price: Price, place: Place) -> Iterator[Problem]:
     if price.currency != DOLLAR and ("rate", price.currency) not in declared.places:
         told = unknown("rate for the currency", price.currency, [DOLLAR, *declared.names("rate")])
         yield place.problem(f"`currency`: {told}", "currency")
+
+
+def _budget(declared: Declared, budget: Budget, place: Place) -> Iterator[Problem]:
+    """Whether a budget is of something that adds up, and has a limit for each value that may have one."""
+    yield from _names(declared, place, "metric", [budget.metric] if budget.metric else [], "metric")
+    of = declared.metrics.get(budget.metric)
+    for part in PARTS:
+        owner = declared.metrics.get(f"{budget.name}_{part}")
+        if (owner and owner.budget is None) or ("dimension", f"{budget.name}_{part}") in declared.places:
+            told = f"it would declare the metric '{budget.name}_{part}', and that name is taken; choose another"
+            yield place.problem(told)
+    if budget.limits and not budget.by:
+        yield place.problem("`limits` are of the values of a dimension: say which in `by`", "limits")
+    if of is None:
+        return
+    if of.aggregate not in ADDED:
+        told = f"`metric`: expected one that counts or adds up, and {of.name!r} is a {of.aggregate}"
+        yield place.problem(told, "metric")
+    yield from _where(declared, place, budget.where, of.dataset)
+    if both := sorted(of.where.keys() & budget.where.keys()):
+        yield place.problem(f"`where`: the metric {of.name!r} has `{both[0]}` in its own `where`", "where")
+    if budget.by:
+        yield from _names(declared, place, "by", [budget.by], "dimension")
+        by = declared.dimensions.get(budget.by)
+        if by and by.dataset != of.dataset:
+            yield place.problem(f"the dimension {by.name!r} is of the dataset {by.dataset!r}, not {of.dataset!r}", "by")
+        elif by and not _is_text(declared, by):
+            yield place.problem(f"`by`: expected a dimension whose values are text, got {by.name!r}", "by")
+
+
+def _is_text(declared: Declared, dimension: Dimension) -> bool:
+    fields = declared.fields(dimension.dataset)
+    if dimension.column is None or fields is None or dimension.column not in fields.names:
+        return True
+    return not dimension.log and bool(pa.types.is_string(fields.field(dimension.column).type))
 
 
 def _dimension(declared: Declared, dimension: Dimension) -> Iterator[Problem]:
@@ -115,11 +157,17 @@ def _metric(declared: Declared, metric: Metric) -> Iterator[Problem]:
     yield from _names(declared, place, "dataset", [metric.dataset], "dataset")
     yield from _where(declared, place, metric.where, metric.dataset)
     over = [column for column in (metric.column, *metric.columns) if column is not None]
-    numeric = metric.aggregate in NUMERIC
+    binned = is_binned(metric, declared.datasets.get(metric.dataset))
+    if binned and metric.where.get("kind") != INCREMENT:
+        wanted = f"leave `kind` out, or say `kind: {INCREMENT}`"
+        yield place.problem(f"a quantile of distributions is one of increments: {wanted}", "where")
+    numeric = metric.aggregate in NUMERIC and not binned
     yield from _columns(declared, place, metric.aggregate, over, metric.dataset, numeric=numeric)
     parts = [part for part in (metric.numerator, metric.denominator) if part is not None]
     yield from _names(declared, place, "ratio", parts, "metric")
     known = [declared.metrics[part] for part in parts if part in declared.metrics]
+    if budget := next((part.name for part in known if part.budget), None):
+        yield place.problem(f"a ratio is of metrics of rows, and {budget!r} is of a budget", "ratio")
     if len({part.dataset for part in known}) > 1:
         yield place.problem("both metrics of a ratio must come from one dataset", "ratio")
     if cycle := _cycle(declared, metric.name):
@@ -181,7 +229,8 @@ def check_tile(declared: Declared, tile: Tile, place: Place) -> Iterator[Problem
     yield from _names(declared, place, "spark", [tile.spark] if tile.spark else [], "metric")
     yield from _columns(declared, place, "columns", tile.columns, tile.dataset, numeric=False)
     yield from _where(declared, place, tile.where, tile.dataset)
-    for field in ("metrics", "by", "columns"):
+    yield from _names(declared, place, "budgets", tile.budgets, "budget")
+    for field in ("metrics", "by", "columns", "budgets"):
         low, high = TILE_RULES[tile.type].get(field, (0, 0))
         count = len(getattr(tile, field))
         if count and not high:

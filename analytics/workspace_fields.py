@@ -8,8 +8,9 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from analytics.errors import nearest
-from analytics.workspace import AGGREGATES, ARROW, PER_SECONDS, TILE_TYPES, Bounds
+from analytics.errors import ValidationError, nearest
+from analytics.window import zone
+from analytics.workspace import AGGREGATES, ARROW, PER_SECONDS, PERIODS, TILE_TYPES, Bounds
 from analytics.yaml_lines import Node
 
 Check = Callable[[Node], Any]
@@ -175,6 +176,26 @@ def models(node: Node) -> tuple[str, ...]:
     return listed
 
 
+def amounts(node: Node) -> dict[str, float]:
+    """Names to what each is worth, at most 1,000."""
+    if not node.mapping or len(node.mapping) > 1000:
+        raise Wrong(f"expected a mapping of 1 to 1,000 values to their limits, got {shown(node)}")
+    found: dict[str, float] = {}
+    for name, value in node.mapping.items():
+        try:
+            found[name] = worth(value)
+        except Wrong as wrong:
+            raise Wrong(f"`{name[:60]}`: {wrong}") from None
+    return found
+
+
+def time_zone(node: Node) -> str:
+    try:
+        return zone(text(node)).key
+    except ValidationError as error:
+        raise Wrong(f"{error.message.removeprefix('tz: ')}; {error.hint}") from None
+
+
 def truth(node: Node) -> bool:
     if not isinstance(node.value, bool):
         raise Wrong(f"expected true or false, got {shown(node)}")
@@ -198,10 +219,13 @@ FIELDS: dict[str, dict[str, Check]] = {
     "price": dict.fromkeys(("input", "output", "cached", "cache_written"), amount)
     | dict.fromkeys(("from", "to", "checked"), day)
     | {"model": models, "currency": currency, "source": text, "example": truth},
+    "budget": ABOUT
+    | {"metric": text, "period": one_of(*PERIODS), "limit": worth, "tz": time_zone, "by": text, "limits": amounts}
+    | {"where": where, "warn": share, "example": truth},
     "rate": {"from": day, "usd": worth},
     "board": ABOUT | {"window": window, "empty": text, "tiles": lambda node: node},
     "tile": {"id": text, "type": one_of(*TILE_TYPES), "title": text, "subtitle": text, "note": text}
     | {"metric": text, "metrics": names, "by": names, "columns": names, "dataset": text, "where": where}
-    | {"spark": text, "share": text, "link": path}
+    | {"budgets": names, "spark": text, "share": text, "link": path}
     | {"limit": whole(1, 500), "width": whole(1, 12), "height": whole(40, 2000), "color": whole(1, 6)},
 }

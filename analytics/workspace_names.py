@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from analytics.workspace import Metric, Tile
-from analytics.workspace_checks import Declared
+from analytics.workspace import Budget, Metric, Tile, is_binned
+from analytics.workspace_budgets import ADDED, metrics, parts
+from analytics.workspace_checks import INCREMENT, Declared
 
 
 def resolve(declared: Declared) -> None:
@@ -17,6 +18,14 @@ def resolve(declared: Declared) -> None:
         declared.metrics[name] = _metric(declared, metric)
     for name, metric in declared.metrics.items():
         declared.metrics[name] = msgspec.structs.replace(metric, dataset=_home(declared.metrics, metric))
+    for name, budget in declared.budgets.items():
+        declared.budgets[name] = full = _budget(declared, budget)
+        of = declared.metrics.get(full.metric)
+        for part in parts(of):
+            declared.places.setdefault(("metric", f"{name}_{part}"), declared.places["budget", name])
+        if of and of.aggregate in ADDED:
+            for each in metrics(full, of):
+                declared.metrics.setdefault(each.name, each)
     for name, board in declared.boards.items():
         tiles = tuple(_tile(declared, name, tile) for tile in board.tiles)
         declared.boards[name] = msgspec.structs.replace(board, tiles=tiles)
@@ -26,17 +35,31 @@ def _metric(declared: Declared, metric: Metric) -> Metric:
     namespace = declared.places["metric", metric.name].namespace
     full = {part: _full(declared, "metric", name, namespace) for part in ("numerator", "denominator", "limit")
             if isinstance(name := getattr(metric, part), str)}  # fmt: skip
-    return msgspec.structs.replace(metric, where=_where(declared, metric.where, namespace), **full)
+    where = _where(declared, metric.where, namespace)
+    if is_binned(metric, declared.datasets.get(metric.dataset)):
+        where = {"kind": INCREMENT} | where
+    return msgspec.structs.replace(metric, where=where, **full)
+
+
+def _budget(declared: Declared, budget: Budget) -> Budget:
+    namespace = declared.places["budget", budget.name].namespace
+    return msgspec.structs.replace(
+        budget,
+        metric=_full(declared, "metric", budget.metric, namespace),
+        by=_full(declared, "dimension", budget.by, namespace),
+        where=_where(declared, budget.where, namespace),
+    )
 
 
 def _tile(declared: Declared, board: str, tile: Tile) -> Tile:
     namespace = declared.places["tile", f"{board}/{tile.id}"].namespace
-    metrics = tuple(_full(declared, "metric", name, namespace) for name in tile.metrics)
-    homes = [declared.metrics[name].dataset for name in metrics if name in declared.metrics]
+    shown = tuple(_full(declared, "metric", name, namespace) for name in tile.metrics)
+    homes = [declared.metrics[name].dataset for name in shown if name in declared.metrics]
     given = declared.places["tile", f"{board}/{tile.id}"].node.mapping or {}
     return msgspec.structs.replace(
         tile,
-        metrics=metrics,
+        metrics=shown,
+        budgets=tuple(_full(declared, "budget", name, namespace) for name in tile.budgets),
         by=tuple(_full(declared, "dimension", name, namespace) for name in tile.by),
         where=_where(declared, tile.where, namespace),
         spark=_full(declared, "metric", tile.spark, namespace),

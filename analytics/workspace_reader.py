@@ -18,6 +18,7 @@ from analytics.workspace import (
     AGGREGATES,
     OWN,
     Board,
+    Budget,
     Column,
     Dataset,
     Dimension,
@@ -36,7 +37,8 @@ MAX_TILES = 40
 MAX_COLUMNS = 2000
 PER_AGGREGATES = ("count", "sum", "distinct")  # the others do not grow with time: "per hour" would mean nothing
 SECTIONS = {"datasets": "dataset", "dimensions": "dimension", "metrics": "metric", "boards": "board",
-            "prices": "price", "rates": "rate"}  # fmt: skip
+            "budgets": "budget", "prices": "price", "rates": "rate"}  # fmt: skip
+NAMESPACED = ("dimension", "metric", "budget")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # boards and tiles: names that only URLs and ids see
 NAMES = {  # of what is not named by the plain rule, and how that is said
@@ -66,6 +68,7 @@ def read(sources: Sequence[tuple[Path, bytes]], parse: Callable[[bytes], Parsed]
         dimensions=declared.dimensions,
         metrics=declared.metrics,
         boards=declared.boards,
+        budgets=declared.budgets,
         book=Book(_in_order(declared, named), declared.rates),
     )
 
@@ -119,7 +122,7 @@ class FileReader:
             return
         for own, entry in node.mapping.items():
             place = Place(self.name, entry, f"{kind} {own[:64]!r}", self.namespace)
-            name = f"{self.namespace}.{own}" if self.namespace and kind in ("dimension", "metric") else own
+            name = f"{self.namespace}.{own}" if self.namespace and kind in NAMESPACED else own
             self.declared.places[kind, name] = place
             before = getattr(self.declared, section).pop(name, None)
             allowed, told = NAMES.get(kind, (NAME, NAMES["board"][1]))
@@ -224,6 +227,12 @@ class FileReader:
             self.problems.append(place.problem(f"`per` goes with {', '.join(PER_AGGREGATES)}, not {aggregate}", "per"))
         if aggregate == "ratio" and "where" in given:
             self.problems.append(place.problem("put `where` on the two metrics of the ratio", "where"))
+
+    def budget(self, name: str, place: Place, fields: dict[str, Any]) -> Budget:
+        lacking = [key for key in ("metric", "period", "limit") if key not in (place.node.mapping or {})]
+        self.problems += [place.problem(f"`{key}` is missing") for key in lacking]
+        absent: dict[str, Any] = {"metric": "", "period": "month", "limit": 1.0}
+        return Budget(name=name, **absent | fields)
 
     def price(self, name: str, place: Place, fields: dict[str, Any]) -> Price:
         """A price for the models that it names, else for the one whose name it bears."""

@@ -168,3 +168,6 @@ const UNITS = {
   bytes: size,
   bytes_per_s: (number) => { const [text, suffix] = size(number); return [text, suffix + "/s"] },
 }
+
+/** A confidence: two decimals, and never 1.00 for what is not certain. */
+export const confidence = (c) => known(c) ? (c < 1 ? Math.min(c, 0.99) : 1).toFixed(2) : DASH

@@ -88,6 +88,15 @@ const SENTENCES = {
       format.text(top, unit)}, from ${format.text(Math.min(...bins.keys()), unit)} up to ${format.text(high.reduce((a, b) => Math.max(a, b)), unit)}`
   },
 
+  budgets(tile, head, { title = [], label = [], spent = [], limit = [], unit = [], forecast = [], attention = [] }) {
+    const told = title.slice(0, 2 * MOST).map((name, i) => [
+      `${[name, label[i]].filter(Boolean).join(", ")} ${format.text(spent[i], unit[i])}`,
+      typeof limit[i] === "number" ? ` of ${format.text(limit[i], unit[i])}` : "",
+      attention[i] === "bad" ? ", limit reached" : forecast[i] ? `, ${lowered(forecast[i].text)}` : "",
+    ].join(""))
+    return `${tile.title}: ${told.join("; ")}${title.length > told.length ? `; and ${title.length - told.length} more` : ""}`
+  },
+
   bars(tile, head, { label = [], value = [] }, board) {
     if (!label.length) return ""
     const all = known(value).reduce((sum, v) => sum + Math.abs(v), 0)

@@ -1,7 +1,9 @@
 // Tiles that are text and small drawings. Each entry of TILES makes {update(head, columns)} inside a body element.
 // `board` gives what is common, see BoardView in board.js.
 
+import { budgets, gauge } from "./budgets.js"
 import { arrange, h, icon, mark, say, svg } from "./dom.js"
+import { foretell } from "./forecast.js"
 import * as format from "./format.js"
 import { NOTHING, choice, grid, heading } from "./grid.js"
 import { Spark, sparkline } from "./spark.js"
@@ -24,25 +26,30 @@ function kpi(tile, body, board) {
   const change = h("b")
   const versus = h("span")
   const attention = h("em.attention", { hidden: true }, icon("warn"), h("span"))
+  const limit = gauge()
+  limit.element.hidden = true
   const forecast = h("div.forecast", { hidden: true })
   const prices = h("div.forecast", { hidden: true })
-  body.append(value, h("div.delta", {}, change, versus, attention), forecast, prices)
+  body.append(value, h("div.delta", {}, change, versus, attention), limit.element, forecast, prices)
   const spark = new Spark(tile, body, board)
   return {
     update(head, columns) {
       const [text, suffix] = format.value(head.value, head.unit, head.per)
       say(number, text)
       say(unit, suffix.trim())
-      mark(value, "data-tip", [format.exact(head.value, head.unit, head.per), head.description].filter(Boolean).join("\n"))
+      const within = typeof head.within === "number" ? `within ${format.text(head.within, head.unit)}: half its histograms' bucket` : ""
+      mark(value, "data-tip", [format.exact(head.value, head.unit, head.per), within, head.description].filter(Boolean).join("\n"))
       const way = tone(head.change, head.change_kind, head.good)
       const compared = head.previous !== null && head.previous !== undefined
       say(change, compared ? format.change(head.change, head.change_kind) : "")
       mark(change, "class", way)
-      say(versus, compared ? `vs ${board.previous_label.replace("minutes", "min")}` : "")
+      say(versus, head.value === null && head.reason ? head.reason : compared ? `vs ${board.previous_label.replace("minutes", "min")}` : "")
       versus.hidden = !(attention.hidden = !head.attention)
       mark(attention, "data-level", head.attention)
       say(attention.lastChild, ATTENTION[head.attention] ?? "")
       mark(spark.svg, "data-tone", way === "bad" || head.attention ? "bad" : null)
+      limit.element.hidden = !head.budget
+      if (head.budget) limit.fill({ ...head.budget, spent: head.value, unit: head.unit, attention: head.attention })
       foretell(forecast, head.forecast, board)
       priced(prices, head.prices)
       spark.update(head, columns)
@@ -50,21 +57,6 @@ function kpi(tile, body, board) {
     describe: (text) => spark.describe(text),
     destroy: () => spark.destroy(),
   }
-}
-
-/** When a number comes to its limit, in one line. */
-function foretell(line, forecast, board) {
-  line.hidden = !forecast
-  if (!forecast) return
-  say(line, forecast.text)
-  mark(line, "data-near", forecast.at === null ? null : "")
-  const when = (t) => `${format.clock(t, board.tz, "day")} ${format.clock(t, board.tz)}`
-  mark(line, "data-tip", [
-    forecast.at !== null && `At this pace ${when(forecast.at)}`,
-    forecast.earliest !== null && `Earliest ${when(forecast.earliest)}`,
-    forecast.latest !== null && `Latest ${when(forecast.latest)}`,
-    forecast.reason ? `${forecast.reason[0].toUpperCase()}${forecast.reason.slice(1)}` : "The interval holds 95 of 100 times",
-  ].filter(Boolean).join("\n"))
 }
 
 /** How much of a cost is an estimate and how old its prices are, in one line. */
@@ -242,7 +234,7 @@ function changes(tile, body, board) {
         h("p", {}, (item.text ?? []).map((part) => part.b || (part.tone && part.tone !== "none")
           ? h("b", { class: part.tone && part.tone !== "none" ? part.tone : null }, part.t) : part.t)),
         item.shares?.length ? shares(item) : null,
-        h("div.meta", {}, ring(item.confidence), confidence(item.confidence),
+        h("div.meta", {}, ring(item.confidence), format.confidence(item.confidence),
           item.note ? ` · ${item.note}` : "", asks(item, board)))))
       if (asking) list.querySelector(`[data-metric="${CSS.escape(asking)}"]`)?.focus({ preventScroll: true })
     },
@@ -264,13 +256,12 @@ function shares(item) {
     item.shares.map((s, i) => h("span", { style: `width:${Math.max(0, Math.min(1, s.share)) * 100}%;background:var(--${roles[i % roles.length]})` })))
 }
 
-/** Two decimals, and never 1.00 for what is not certain. */
-export const confidence = (c) => typeof c === "number" ? (c < 1 ? Math.min(c, 0.99) : 1).toFixed(2) : format.DASH
+export { confidence } from "./format.js"
 
-const QUESTIONS = { sample: "are there enough rows?", freshness: "is it new, by its senders' own rhythm?", completeness: "has everything arrived?", model: "do its ranges hold what comes?" }
+const QUESTIONS = { sample: "are there enough rows?", freshness: "is it new, by its senders' own rhythm?", completeness: "has everything arrived?", model: "do the intervals it rests on hold what comes?" }
 
 /** What a confidence is made of: each part with the question that it answers. */
-export const inWords = (parts) => Object.entries(QUESTIONS).map(([name, asks]) => `${name} ${confidence(parts?.[name])}: ${asks}`)
+export const inWords = (parts) => Object.entries(QUESTIONS).map(([name, asks]) => `${name} ${format.confidence(parts?.[name])}: ${asks}`)
 
 /** How far to trust it, as a ring: full and green, or open and warmer. */
 export function ring(c) {
@@ -281,4 +272,4 @@ export function ring(c) {
     svg("circle", { cx: 7, cy: 7, r: 5.5, "stroke-dasharray": `${(known ? c : 0) * 34.56} 40`, transform: "rotate(-90 7 7)" }))
 }
 
-export const TILES = { kpi, bars, table, latest, changes }
+export const TILES = { kpi, bars, table, latest, changes, budgets }

@@ -52,7 +52,8 @@ class Page:
     module of assets/views that draws the page, with its board if it has one. `arguments` are what the page keeps in
     its address beside the scope.
 
-    place: where the navigation lists it, "first", under "more", or nowhere. `extra` is a template below the tiles.
+    place: where the navigation lists it, "first", under "more", or nowhere; `keeps`: whether a link under "more" takes
+    range and filters along, as the first ones do. `extra` is a template below the tiles.
     """
 
     url: str
@@ -61,6 +62,7 @@ class Page:
     view: str = ""
     arguments: tuple[str, ...] = ()
     place: str = "first"
+    keeps: bool = False
     extra: str = ""
 
 
@@ -76,7 +78,9 @@ PAGES = (
     Page("/explore", "Explore", view="explore", arguments=("metrics", "by", "chart", "limit", "multiples", "dataset")),
     Page("/compare", "Compare", view="compare", arguments=("board", "a", "b")),
     Page("/board", "Board", board=ANY, arguments=("board",), place=""),
+    Page("/budgets", "Budgets", board="budgets", place="more"),
     Page("/sources", "Sources", view="sources_page", arguments=("sender", "search", "connect"), place="more"),
+    Page("/ledger", "Ledger", view="ledger_page", arguments=("of", "session"), place="more", keeps=True),
     Page("/load", "Load data", view="load", place="more"),
     Page("/health", "Health", board="health", place="more", extra="health.html"),
 )
@@ -87,6 +91,7 @@ class Link(NamedTuple):
 
     url: str
     title: str
+    keeps: bool = False
 
 
 ADMIN_PAGES = (Link("/screens", "Screens"), Link("/keys", "Keys"))
@@ -104,9 +109,10 @@ def navigation(scopes: Collection[str], workspace: Workspace) -> Navigation:
     """The links for who has these scopes."""
     placed = {page.board for page in PAGES}
     boards = [Link(f"/board?{urlencode({'board': b.name})}", b.title) for b in workspace.boards.values()]
-    listed = {place: tuple(Link(p.url, p.title) for p in PAGES if p.place == place) for place in ("first", "more")}
+    links = [(p.place, Link(p.url, p.title, p.keeps)) for p in PAGES]
+    first, more = (tuple(link for place, link in links if place == wanted) for wanted in ("first", "more"))
     own = tuple(link for link, name in zip(boards, workspace.boards, strict=True) if name not in placed)
-    return Navigation(listed["first"], own, listed["more"] + (ADMIN_PAGES if "admin" in scopes else ()))
+    return Navigation(first, own, more + (ADMIN_PAGES if "admin" in scopes else ()))
 
 
 @dataclass(frozen=True)

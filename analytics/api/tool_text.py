@@ -60,7 +60,9 @@ def _query(a: Payload, metric_of: MetricOf) -> list[str]:
         metric = metric_of(name)
         unit, per = (metric.unit, metric.per) if metric else ("", None)
         before = f" (before: {_number(total['previous'], unit, per)})" if total["previous"] is not None else ""
-        lines.append(f"{name}: {_number(total['value'], unit, per, none=not total['n'])}{before}")
+        within = f" (within {_number(total['within'], unit, per)})" if "within" in total else ""
+        reason = f" ({total['reason']})" if "reason" in total else ""
+        lines.append(f"{name}: {_number(total['value'], unit, per, none=not total['n'])}{within}{reason}{before}")
     lines.append(_window(a["window"]))
     measures = {name for metric in a["totals"] for name in (metric, f"{metric}_previous")}
     if set(a["columns"]) <= measures:

@@ -23,6 +23,8 @@ KINDS = {
     "max": "a highest value is one row, it has no parts",
 }
 
+BINNED = "of a quantile of histograms the single values are not known"
+
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that moved otherwise than the rest, and what they add to the change."""
@@ -64,6 +66,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 def unexplainable(metric: Metric, workspace: Workspace) -> str | None:
     """Why the change of a metric has no causes in its groups; None where it may have."""
+    if workspace.binned(metric):
+        return BINNED
     if metric.aggregate != "ratio":
         return KINDS.get(metric.aggregate)
     parts = [workspace.metric(str(name), metric.dataset) for name in (metric.numerator, metric.denominator)]

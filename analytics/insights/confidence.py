@@ -2,8 +2,8 @@
 
 sample        the true value lies within (1 - c) of the shown one, 95 times in 100: relative to the
               value for counts, sums and means, in points for a ratio, and for a quantile relative
-              to the share of rows beyond it. What is known to be missing from a count or a sum is
-              part of its true value, so it widens the interval.
+              to the share of rows beyond it, or where it is of histograms to its value. What is known to be
+              missing from a count or a sum is part of its true value, so it widens the interval.
 freshness     1 while every stream is younger than 99 % of its own gaps, then usual / age.
 completeness  arrived / (arrived + refused + expected from streams that fell silent).
 model         how often the intervals that an answer rests on (forecasts, expected ranges) held what came,
@@ -44,17 +44,17 @@ NOTHING = Confidence(0.0, None, None)
 
 
 def sample(
-    metric: Metric, value: float | None, half_width: float | None, n: int, *, arrived: float = 1.0
+    metric: Metric, value: float | None, half_width: float | None, n: int, *, arrived: float = 1.0, binned: bool = False
 ) -> float | None:
     """How far the rows support the value; 0 with no rows, None where sampling has no meaning. `arrived` is the share
-    of the rows that are there."""
+    of the rows that are there; `binned` says that a quantile is of histograms."""
     if value is None or n == 0:
         return 0.0
     if half_width is None or math.isnan(half_width):
         return None
     if metric.aggregate == "ratio":
         return clip(1 - half_width)
-    if metric.aggregate == "quantile":
+    if metric.aggregate == "quantile" and not binned:
         q = metric.q or 0.5
         return clip(1 - half_width / min(q, 1 - q))
     if not value or not arrived:
@@ -66,7 +66,8 @@ def sample(
 def of(metric: Metric, total: Total, trust: Trust, *, live: bool = True) -> Confidence:
     """Confidence in one metric's total. A window that ended long ago has no freshness to lose."""
     arrived = 1.0 if not live or trust.completeness is None else trust.completeness
-    base = sample(metric, total.value, total.half_width, total.n, arrived=arrived)
+    binned = total.within is not None
+    base = sample(metric, total.value, total.half_width, total.n, arrived=arrived, binned=binned)
     if total.value == 0 and total.n == 0:
         base = None  # a true zero: the streams were there, the events were not
     if not live:

@@ -18,6 +18,14 @@ FALLEN = 0.5  # a reading that grows all the time and is suddenly less than half
 RISES = 3  # fewer say nothing of whether a reading only grows
 
 
+class Turns(NamedTuple):
+    """When a series begins anew, where that is known: the period of each value, and the step in which the next one
+    begins."""
+
+    periods: Sequence[int]
+    resets: int
+
+
 class Outlook(NamedTuple):
     """A series continued. `last` is its newest value; `resets` the step (from 0) in which it begins anew, None where
     that is not known; `growing` says that it is a total, whose pace was continued. `made` may lie above `upper`, so
@@ -55,16 +63,17 @@ def ahead(
     seasons: Sequence[int] = (),
     lower: float | None = None,
     upper: float | None = None,
+    turns: Turns | None = None,
 ) -> Outlook:
     """Continue a series, or the pace of one that only grows and begins anew. As `project` has it."""
     series = np.array([np.nan if v is None else v for v in values], dtype=float)
     known = np.flatnonzero(np.isfinite(series))
     last = float(series[known[-1]]) if len(known) else None
-    began = _began(series[known])
+    began = np.flatnonzero(np.diff(np.array(turns.periods)[known])) + 1 if turns else _began(series[known])
     if last is None or began is None:
         return Outlook(project(series, horizon, seasons=seasons, lower=lower), last, upper=upper)
     made = project(_pace(series, known, began), horizon, seasons=seasons, lower=0.0, growing=True)
-    resets = _next(known[began], int(known[-1]))
+    resets = turns.resets if turns else _next(known[began], int(known[-1]))
     made = made._replace(value=last + made.value, low=last + made.low, high=last + made.high)
     if resets is not None and resets < horizon:
         made = _anew(made, last, resets)

@@ -30,6 +30,11 @@ def computed(name: str, terms: Terms) -> str:
     return f"CASE WHEN cost_usd IS NOT NULL THEN {reported} WHEN {_unknown()} THEN NULL ELSE {value} END"
 
 
+def lacking(estimate: str) -> str:
+    """Whether a row whose estimate is known has tokens and no cost."""
+    return f"cost_usd IS NULL AND {estimate} IS NULL AND NOT ({_unknown()})"
+
+
 def _unknown() -> str:
     """Whether there is nothing to estimate from; the cheaper question comes first."""
     return f"coalesce({', '.join(TOKENS)}) IS NULL OR NOT coalesce({ESTIMATED}, false)"

@@ -2,7 +2,7 @@
 
 const PLACES = 3
 const ROWS = 2
-const WIDTHS = { kpi: 1, bars: 1, heatmap: 1, changes: 1, line: 2, table: 3, latest: 3 }
+const WIDTHS = { kpi: 1, bars: 1, heatmap: 1, changes: 1, line: 2, table: 3, budgets: 3, latest: 3 }
 
 /** Tiles to screens, the numbers first: [[{id, width}, ...row], ...rows] per screen; each row fills its places. */
 export function screens(tiles) {

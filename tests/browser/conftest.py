@@ -31,7 +31,7 @@ def chromium() -> Iterator[Browser]:
 
 def enter(page: Page, url: str, key: str) -> None:
     """Sign the page's browser in, without the form, which has tests of its own."""
-    form = {"key": key}
+    form: dict[str, str | float | bool] = {"key": key}
     reply = page.context.request.post(f"{url}/login", form=form, headers={"Origin": url}, max_redirects=0)
     assert reply.status == 303, reply.text()
 

@@ -15,12 +15,13 @@ LAYERS = (
     {"errors", "settings", "format", "running"},
     {"events", "query", "messages", "prices", "window", "yaml_lines", "yaml_text", "yaml_edit"},
     {"workspace", "workspace_fields", "workspace_checks", "workspace_names", "workspace_reader", "workspace_live"}
+    | {"workspace_budgets"}
     | {"store", "ledger", "declare", "declare_choices", "inline", "pins"}
     | {"rights", "key_text", "keys_db", "keys", "screens", "damping", "logs"}
     | {"keys_cli", "access", "terminal"},
     {"ingest", "load", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "frames", "hub"}
     | {"inventory", "critical", "flows", "flow_tree", "expecting", "explaining", "forecasting", "language", "pricing"}
-    | {"agreement", "booked"},
+    | {"agreement", "booked", "budgeting"},
     {"service", "reads", "telemetry", "exports", "tables", "local", "load_cli", "ask_cli", "answer_text"},
     {"api"},
 )

@@ -79,6 +79,19 @@ def test_a_later_file_replaces_what_an_earlier_one_declared(tmp_path: Path) -> N
     assert list(workspace.metrics) == ["flows", "spend"]
 
 
+def test_a_quantile_of_histograms_is_one_of_increments(tmp_path: Path) -> None:
+    text = """\
+datasets: {files: {columns: {distribution: number}}}
+metrics:
+  took: {quantile: distribution, q: 0.5, where: {name: call.duration}}
+  own: {dataset: files, quantile: distribution, q: 0.5}
+"""
+    workspace = load([written(tmp_path, text)])
+    took, own = workspace.metrics["took"], workspace.metrics["own"]
+    assert (workspace.binned(took), took.where) == (True, {"kind": "usage", "name": "call.duration"})
+    assert (workspace.binned(own), own.where) == (False, {}), "a column of numbers may have any name"
+
+
 def test_a_ratio_takes_the_dataset_of_what_it_divides(tmp_path: Path) -> None:
     text = """\
 datasets: {flights: {}}
@@ -105,6 +118,9 @@ MISTAKES = {
     "metrics: {a: {count: {}, last: value}}": "metric 'a': expected exactly one of count, sum, avg, min, max, last, "
     "distinct, quantile, ratio; got count and last",
     "metrics: {a: {quantile: value, q: 95}}": "metric 'a': `q`: expected a number from 0 to 1, got the number 95",
+    "metrics: {a: {quantile: distribution, q: 0.5, where: {kind: resource}}}": (
+        "metric 'a': a quantile of distributions is one of increments: leave `kind` out, or say `kind: usage`"
+    ),
     "metrics: {a: {quantile: value}}": "metric 'a': a quantile needs `q`, a number from 0 to 1",
     "metrics: {a: {sum: value, q: 0.5}}": "metric 'a': `q` belongs to quantile, not to sum",
     "metrics: {a: {sum: value, per: hours}}": "metric 'a': `per`: expected one of second, minute, hour, day, "
@@ -183,8 +199,8 @@ MISTAKES = {
     "rates: {EUR: [{from: 2026-01-02, usd: 1}, {from: 2026-01-02, usd: 2}]}": "rate 'EUR': `from`: expected a day "
     "after 2026-01-02, the one before it; got 2026-01-02",
     "rates: {euro: []}": "rate 'euro': a name is three capital letters such as EUR",
-    "": "expected a mapping with datasets, dimensions, metrics, boards, prices, rates",
-    "- a": "expected a mapping with datasets, dimensions, metrics, boards, prices, rates",
+    "": "expected a mapping with datasets, dimensions, metrics, boards, budgets, prices, rates",
+    "- a": "expected a mapping with datasets, dimensions, metrics, boards, budgets, prices, rates",
     "metrics: {a: {count: {}}, a: {count: {}}}": "'a' appears twice, first on line 1",
     "metrics: !!python/object:os.system {a: 1}": "the tag 'python/object:os.system' is not allowed; write plain values",
     "metrics: {1: {count: {}}}": "a name must be text, got '1'; quote it",
@@ -206,7 +222,7 @@ TILE_MISTAKES = {
     "{type: kpi, metric: spend}": "tile '1': `id` is missing",
     "{id: t, metric: spend}": "tile 't': `type` is missing",
     "{id: t, type: kpy, metric: spend}": "tile 't': `type`: expected one of kpi, line, bars, heatmap, table, changes, "
-    "latest, got the text 'kpy'; did you mean 'kpi'?",
+    "latest, budgets, got the text 'kpy'; did you mean 'kpi'?",
     "{id: t/1, type: kpi, metric: spend}": "tile 't/1': an id is letters, digits, _ and -, at most 64",
     "{id: t, type: kpi, metric: spendd}": "tile 't': no metric 'spendd'; did you mean 'spend'?",
     "{id: t, type: kpi}": "tile 't': a kpi tile needs 1 in `metrics`, got 0",
