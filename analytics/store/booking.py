@@ -29,7 +29,6 @@ EVENTS = "events"
 NEEDED = ("event_id", "time", "kind", "way", "call_id", "session", "evidence", "parent_id", "source", "model",
           "tokens_input", "tokens_output", "tokens_cached", "tokens_cache_written", "cost_usd")  # fmt: skip
 TOLD = pa.array(["model", "tool", "usage"])
-COVERING = ("session", "source", "model", "kind", "way")
 REMEMBERED = 100_000  # sessions, sources and models by the hour
 MANY = 15  # gaps at most at which the time of an update is cut
 NEAR_US = HOUR_US // 6  # what is no longer than this is not cut
@@ -57,11 +56,12 @@ FIRST = (
 SECOND = f"CASE WHEN session IS NULL THEN 0::UBIGINT ELSE hash('none', {PLACE}, epoch_us(time) // {DAY}) END"
 TELLING = "coalesce(tokens_input, tokens_output, tokens_cached, tokens_cache_written, cost_usd) IS NOT NULL"
 INCREMENT = f"kind = 'usage' AND event_id IS NOT NULL AND {TELLING}"  # others count what no call tells
+COVERED_BY = f"kind = 'model' AND way IS DISTINCT FROM 'metric' AND {TOKENS}"
 
 
-def _marks(table: str) -> str:
-    """The keys that the calls of a table cover. An increment may come an hour after its call, on the next day; one
-    without a model is covered by any of its source."""
+def _marks(table: str, condition: str = COVERED_BY) -> str:
+    """The keys that the calls of a table cover, rows where the condition holds. An increment may come an hour after
+    its call, on the next day; one without a model is covered by any of its source."""
     spread = ", ".join(
         f"CASE WHEN {condition} THEN hash('{kind}', source, {model}, {day}) END"
         for kind, condition in (("any", "TRUE"), ("none", "session IS NULL"))
@@ -71,7 +71,7 @@ def _marks(table: str) -> str:
     told = (
         f"SELECT DISTINCT session, coalesce(source, '') AS source, coalesce(model, '') AS model,"
         f" epoch_us(time) // {DAY} AS first, (epoch_us(time) + {HOUR_US}) // {DAY} AS last"
-        f" FROM {table} WHERE kind = 'model' AND way IS DISTINCT FROM 'metric' AND {TOKENS}"
+        f" FROM {table} WHERE {condition}"
     )
     session = "CASE WHEN session IS NOT NULL THEN hash('session', session) END"
     return (
@@ -85,7 +85,7 @@ class Reader:
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
-        self._covering: set[tuple[Any, ...]] = set()
+        self._covering: set[Any] = set()
 
     def forget(self) -> None:
         """What was covered may have been undone."""
@@ -114,28 +114,34 @@ class Reader:
             self._cursor.unregister("told")
 
     def _marks(self, rows: pa.Table) -> Hashes:
-        """Keys that these calls cover, of those that were not met lately."""
-        hours = pc.divide(rows["time"].cast(pa.int64()), HOUR_US)
-        keyed = rows.select(COVERING).append_column("hour", hours)
-        for name in ("tokens_input", "tokens_output"):
-            keyed = keyed.append_column(f"has_{name}", pc.is_valid(rows[name]))
-        names = [*COVERING, "hour", "has_tokens_input", "has_tokens_output"]
-        distinct = keyed.group_by(names).aggregate([])
-        met = list(zip(*(distinct[name].to_pylist() for name in names), strict=True))
-        fresh = [at for at, each in enumerate(met) if each not in self._covering]
-        if not fresh:
-            return np.zeros(0, np.uint64)
+        """Keys that these calls cover, of those that were not met lately: sessions, and sources with their models."""
+        tokens = pc.or_(pc.is_valid(rows["tokens_input"]), pc.is_valid(rows["tokens_output"]))
+        calls = pc.and_(pc.equal(rows["kind"], "model"), pc.not_equal(rows["way"], "metric").fill_null(True))
+        told = rows.select(["session", "source", "model", "time"]).filter(pc.and_(calls, tokens))
+        told = told.append_column("hour", pc.divide(told["time"].cast(pa.int64()), HOUR_US))
+        told = told.append_column("alone", pc.is_null(told["session"]))
+        places = told.group_by(["source", "model", "hour", "alone"], use_threads=False).aggregate(
+            [("session", "min"), ("time", "min")]
+        )
+        met = list(zip(*(places[name].to_pylist() for name in ("source", "model", "hour", "alone")), strict=True))
+        new = [at for at, each in enumerate(met) if each not in self._covering]
+        sessions = [each for each in told["session"].unique().to_pylist() if each not in self._covering]
         if len(self._covering) > REMEMBERED:
             self.forget()
-        self._covering.update(met[at] for at in fresh)
-        few = distinct.take(pa.array(fresh))
-        nothing = pa.nulls(len(fresh), pa.int64())
-        for name in ("tokens_input", "tokens_output"):
-            few = few.append_column(name, pc.if_else(few[f"has_{name}"], 1, nothing))
-        few = few.append_column("time", pc.multiply(few["hour"], HOUR_US).cast(pa.timestamp("us")))
-        self._cursor.register("fresh", few)
+        self._covering.update((met[at] for at in new), sessions)
+        found = [np.zeros(0, np.uint64)]
+        if new:
+            few = places.take(pa.array(new)).rename_columns({"session_min": "session", "time_min": "time"})
+            found.append(self._hashes(few, _marks("fresh", "TRUE")))
+        if named := [each for each in sessions if each is not None]:
+            few = pa.table({"session": pa.array(named, pa.string())})
+            found.append(self._hashes(few, "SELECT hash('session', session) AS mark FROM fresh"))
+        return np.concatenate(found)
+
+    def _hashes(self, fresh: pa.Table, sql: str) -> Hashes:
+        self._cursor.register("fresh", fresh)
         try:
-            return _hashes(self._cursor, _marks("fresh"))
+            return _hashes(self._cursor, sql)
         finally:
             self._cursor.unregister("fresh")
 
