@@ -29,6 +29,8 @@ EVENTS = "events"
 NEEDED = ("event_id", "time", "kind", "way", "call_id", "session", "evidence", "parent_id", "source", "model",
           "tokens_input", "tokens_output", "tokens_cached", "tokens_cache_written", "cost_usd")  # fmt: skip
 TOLD = pa.array(["model", "tool", "usage"])
+WAYS = pa.array(["event", "transcript", "log", "span"])  # as WAY counts them, from 1
+LOG_WAY, SPAN_WAY = 3, 4
 REMEMBERED = 100_000  # sessions, sources and models by the hour
 MANY = 15  # gaps at most at which the time of an update is cut
 NEAR_US = HOUR_US // 6  # what is no longer than this is not cut
@@ -102,14 +104,35 @@ class Reader:
         kinds, ways = (set(pc.unique(rows[name]).to_pylist()) for name in ("kind", "way"))
         if rows["call_id"].null_count == len(places) and "usage" not in kinds and "log" not in ways:
             return Told(_spans(rows, hashes[places]), np.zeros(0, USAGE), self._marks(rows))
+        usage = self._usage(rows) if "usage" in kinds else np.zeros(0, USAGE)
+        return Told(self._calls(rows, hashes[places]), usage, self._marks(rows))
+
+    def _calls(self, rows: pa.Table, hashes: Hashes) -> Rows:
+        """What CALLED and TELLS say in SQL: only what is hashed goes to the engine."""
+        model, tool = (pc.equal(rows["kind"], kind).to_numpy() for kind in ("model", "tool"))
+        way = pc.add(pc.index_in(rows["way"], value_set=WAYS), 1).fill_null(0).to_numpy().astype(np.int64)
+        metric = pc.equal(rows["way"], "metric").fill_null(False).to_numpy()
+        named, identified, nested = (rows[c].is_valid().to_numpy() for c in ("call_id", "event_id", "parent_id"))
+        span, log = model & (way == SPAN_WAY), model & (way == LOG_WAY) & nested
+        ours = np.flatnonzero((model | tool) & ~metric & identified & (named | span | log))
+        given, named, span, log = rows.take(pa.array(ours)), named[ours], span[ours], log[ours]
+        calls = np.zeros(len(ours), CALL)
+        calls["place"], calls["id"] = given["place"].to_numpy(), hashes[ours]
+        calls["time"], calls["rank"] = given["time"].cast(pa.int64()).to_numpy(), _ranks(given, way[ours])
+        calls["span"][span] = hashes[ours][span]
+        if named.any():
+            few = given.select(["kind", "call_id"]).filter(pa.array(named))
+            calls["key"][named] = self._hashes(few, "SELECT hash('call', kind, call_id) AS mark FROM fresh")
+        if log.any():
+            few = given.select(["parent_id"]).filter(pa.array(log))
+            calls["parent"][log] = self._hashes(few, "SELECT hash(parent_id) AS mark FROM fresh")
+        return calls
+
+    def _usage(self, rows: pa.Table) -> Rows:
+        increments = f"epoch_us(time) AS time, {FIRST} AS first, {SECOND} AS second FROM told WHERE {INCREMENT}"
         self._cursor.register("told", rows)
         try:
-            known = f"SELECT place, {TELLS} FROM told WHERE {CALLED} AND (call_id IS NOT NULL OR {LINKED})"
-            increments = f"epoch_us(time) AS time, {FIRST} AS first, {SECOND} AS second FROM told WHERE {INCREMENT}"
-            usage = (
-                _rows(self._cursor, f"SELECT place, {increments}", USAGE) if "usage" in kinds else np.zeros(0, USAGE)
-            )
-            return Told(_rows(self._cursor, known, CALL), usage, self._marks(rows))
+            return _rows(self._cursor, f"SELECT place, {increments}", USAGE)
         finally:
             self._cursor.unregister("told")
 
@@ -156,6 +179,17 @@ def _spans(rows: pa.Table, hashes: Hashes) -> Rows:
     spans["place"], spans["id"], spans["span"] = rows["place"].to_numpy()[ours], hashes[ours], hashes[ours]
     spans["time"], spans["rank"] = rows["time"].cast(pa.int64()).to_numpy()[ours], full[ours] << FULL
     return spans
+
+
+def _ranks(calls: pa.Table, way: Rows) -> Rows:
+    """RANK of calls, with the place of their way in WAYS, from 1."""
+    tokens, bounded = np.zeros(len(way), np.bool_), np.zeros(len(way), np.int64)
+    for name in ("tokens_input", "tokens_output"):
+        tokens |= calls[name].is_valid().to_numpy()
+        bounded += np.clip(calls[name].fill_null(0).to_numpy(), 0, 1 << 56)
+    full = 2 * tokens.astype(np.int64) + calls["cost_usd"].is_valid().to_numpy()
+    ranks: Rows = ((full * 8 + way) << (FULL - 3)) + bounded
+    return ranks
 
 
 def learnt(cursor: duckdb.DuckDBPyConnection, columns: Columns | None, *, limit: int) -> Ledger:
