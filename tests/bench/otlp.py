@@ -25,7 +25,7 @@ from tests.bench.common import Meter, Program, median, pid_of, plumbline, progra
 from tests.bench.otlp_fleet import bodies
 from tests.conftest import Running, request
 
-ROUNDS, SENDERS, SPANS = 3, 4, 96_000
+ROUNDS, SENDERS, SPANS = 3, 4, 48_000
 GOAL = 100_000  # spans a second
 SHAPES = ((500, "plain"), (4_000, "plain"), (4_000, "gzip"), (8_000, "plain"))  # spans of a body, and its coding
 
