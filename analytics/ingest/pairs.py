@@ -34,7 +34,7 @@ class Decoded(msgspec.Struct, frozen=True):
     """Pairs as they are on the wire: `form` is TEXT, WHOLE, REAL or ODD, and says which of the values is theirs."""
 
     form: Numbers
-    keys: pa.BinaryArray
+    keys: pa.DictionaryArray
     texts: pa.BinaryArray
     ints: Numbers
     floats: Numbers
@@ -48,11 +48,9 @@ class Pairs:
     are the numbers of each group by column, `ranks` those by key and `labels` the JSON of the names.
     """
 
-    def __init__(self, raws: pa.BinaryArray, shared: Sequence[Shared], attributes: Attributes) -> None:
-        found = decoded(raws)
-        coded = found.keys.dictionary_encode()
-        self.key: Numbers = coded.indices.to_numpy()
-        self.keys = [_known(name, attributes) for name in coded.dictionary.to_pylist()]
+    def __init__(self, raws: pa.BinaryArray, found: Decoded, shared: Sequence[Shared], attributes: Attributes) -> None:
+        self.key: Numbers = found.keys.indices.to_numpy()
+        self.keys = [_known(name, attributes) for name in found.keys.dictionary.to_pylist()]
         self._form, self._texts = found.form, found.texts
         self._ints, self._floats = found.ints, found.floats
         self.column = self._placed()
@@ -205,7 +203,8 @@ def decoded(raws: pa.BinaryArray) -> Decoded:
     cuts = np.append(np.column_stack((start, key, after, text)).ravel(), offsets[-1:]).astype(np.int32)
     pieces = pa.Array.from_buffers(pa.binary(), 4 * len(raws), [None, pa.py_buffer(cuts), data])
     each = 4 * np.arange(len(raws))
-    return Decoded(form, pieces.take(pa.array(each + 1)), pieces.take(pa.array(each + 3)), ints, floats)
+    keys = pieces.take(pa.array(each + 1)).dictionary_encode()
+    return Decoded(form, keys, pieces.take(pa.array(each + 3)), ints, floats)
 
 
 def _length(wire: Numbers, at: Numbers) -> tuple[Numbers, Numbers]:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from analytics.events import UTC_US
 from analytics.ingest.attributes import Attributes, Shared
-from analytics.ingest.pairs import NONE, Numbers, Pairs
+from analytics.ingest.pairs import NONE, Numbers, Pairs, decoded
 from analytics.ingest.span import CALLS, CONSUMED, ERROR, REMOTE_PARENT, SPAN_KIND
 from analytics.ingest.tables import replaced, rows
 from analytics.ingest.vocabulary import COLUMNS, Vocabulary
@@ -91,9 +91,10 @@ def _block(given: Given, indexes: range, attributes: Attributes, vocabulary: Voc
     """Rows of the plain ones of some thousand spans, and the indexes of the others."""
     plain, raws, counts = _plain(given.spans, indexes, vocabulary)
     every = pa.array(raws, pa.binary()).dictionary_encode()
-    pairs = Pairs(every.dictionary, given.shared, attributes)
-    if not plain or len(pairs.keys) > KEYS_MAX:
+    found = decoded(every.dictionary)
+    if not plain or len(found.keys.dictionary) > KEYS_MAX:
         return rows({}, []), list(indexes)
+    pairs = Pairs(every.dictionary, found, given.shared, attributes)
     fields = _fields([given.spans[index] for index in plain])
     carried = Carried(
         pairs,

@@ -122,6 +122,16 @@ def test_a_fleet_becomes_the_same_rows_both_ways(size: int, vocabulary: Vocabula
         both(body, vocabulary)
 
 
+@pytest.mark.parametrize(("count", "each"), [(30, 100), (3, 200)], ids=["many keys", "many attributes"])
+def test_more_than_columns_take_goes_one_by_one(count: int, each: int, vocabulary: Vocabulary) -> None:
+    request = ExportTraceServiceRequest()
+    scoped = request.resource_spans.add().scope_spans.add()
+    for i in range(count):
+        span = scoped.spans.add(trace_id=b"\1" * 16, span_id=(i + 1).to_bytes(8), end_time_unix_nano=NOW_NS)
+        fill(span.attributes, {f"key.{i}.{j}": "value" for j in range(each)})
+    both(request.SerializeToString(), vocabulary)
+
+
 RAW = [
     b"", b"\x0a", b"\x0a\x00", b"\x0a\x01a", b"\x0a\x01a\x12", b"\x0a\x01a\x12\x00", b"\x0a\x7fa\x12\x00", b"\xff" * 12,
     b"\x0a\x01a\x12\x02\x0a\x00", b"\x0a\x01a\x12\x03\x0a\x01\xff", b"\x0a\x01\xff\x12\x03\x0a\x01b",
