@@ -41,6 +41,7 @@ class Agreement:
         narrowed = any(f.dim == SESSION for f in ctx.base.filters)  # to rows that prices can not tell apart
         paid = await self._pricing.behind(ctx, ctx.base) if told and not narrowed else None
         which = {"kinds": frozenset({"model", "usage"}), "sources": named_sources(ctx.base.filters)}
+        await self._asker.book(ctx)
         trust = self._asker.trust_in(ctx, EVENTS, period.seconds, **which)
         record = share(held_by(told).values())
         live = ctx.now - period.end < LIVE_WITHIN

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from analytics import window as windows
-from analytics.booked import EVENTS, held_by, told_by
+from analytics.booked import EVENTS, evidence_of, held_by, told_by
 from analytics.errors import Overloaded, Timeout, ValidationError
 from analytics.insights import confidence as trusting
 from analytics.insights.confidence import Confidence
@@ -92,7 +92,8 @@ class Asker:
         asked = msgspec.structs.replace(query, metrics=[*query.metrics, ROWS]) if counted else query
         patience = {} if deadline_s is None else {"deadline_s": deadline_s}
         result = await self._store.query(asked, now=ctx.now, **patience)
-        await self._book(ctx, result)
+        if any(_used(ctx, result, name) for name in result.totals):
+            await self.book(ctx)
         if counted:
             spent = [t.n for name, t in result.totals.items() if name != ROWS and metric_of(ctx, result, name).budget]
             result.rows = max(result.totals.pop(ROWS).n, *spent, 0)  # a budget has the rows of its whole period
@@ -108,15 +109,16 @@ class Asker:
                 result.table = result.table.set_column(place, name, unknown_all)
         return result
 
-    async def _book(self, ctx: Context, result: Result) -> None:
-        """Every few seconds, where one call is told in more than one way: how much of what was told counts."""
+    async def book(self, ctx: Context) -> None:
+        """Every few seconds, where one call is told in more than one way: how much of what was told counts, and which
+        streams are evidence alone."""
         booked = self.sources.booked
-        if ctx.past or not booked.due(ctx.now) or not any(_used(ctx, result, name) for name in result.totals):
+        if ctx.past or not booked.due(ctx.now):
             return
         booked.measuring(ctx.now)
         with contextlib.suppress(Timeout, Overloaded):
             told, _ = await told_by(self._store, ctx.workspace, LAST_HOUR, ctx.now, deadline_s=BOOKING_S)
-            booked.held = held_by(told)
+            booked.held, booked.evidence = held_by(told), evidence_of(told)
 
     def _grounded(self, ctx: Context, result: Result, name: str, total: Total) -> bool:
         """Whether a zero is a fact: events were there, and a stream that would have brought this kind."""

@@ -128,6 +128,7 @@ class Booked:
 
     def __init__(self) -> None:
         self.held: dict[str, Held] = {}
+        self.evidence: frozenset[tuple[str, str]] = frozenset()  # sources and kinds of which nothing counts
         self._measured: datetime | None = None
         self._doubled = False
 
@@ -210,6 +211,20 @@ def held_by(told: Sequence[Told]) -> dict[str, Held]:
                 most[_key(each)] = max(most[_key(each)], each.tokens or 0)
         found[source] = Held(record, max(sum(most.values()), least))
     return found
+
+
+def evidence_of(told: Iterable[Told]) -> frozenset[tuple[str, str]]:
+    """Sources and kinds, calls or increments, that told something of which nothing counts."""
+    found: dict[tuple[str, str], bool] = {}
+    for each in told:
+        if each.way == "metric":
+            of, something = "usage", each.tokens or each.cost
+            counts = each.counted_tokens or each.counted_cost
+        else:
+            of, something, counts = "model", each.calls, each.counted_calls
+        if something:
+            found[each.source, of] = found.get((each.source, of), False) or bool(counts)
+    return frozenset(key for key, counts in found.items() if not counts)
 
 
 def _records(told: Iterable[Told]) -> dict[str, dict[str, float]]:

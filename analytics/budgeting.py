@@ -91,7 +91,7 @@ def _rows(a: Answered, budget: Budget, result: Result) -> list[Row]:
     found = {
         label: _row(about, budget, label, budget.limit_of(label), dict(zip(told, row, strict=True)), n or 0)
         for label, n, *row in zip(labels, counts, *columns, strict=True)
-        if n or row[-1] or label is not None
+        if row[0] or row[-1] or label is not None  # of no agent or domain only what was spent
     }
     if result.rows:  # who has a limit of his own and spent nothing
         nothing = {"spent": 0, "pace": 0.0, "estimated": 0.0, "unpriced": 0}

@@ -51,7 +51,7 @@ class Paid(msgspec.Struct, frozen=True, kw_only=True):
         if not (self.estimated or self.missing):
             return None
         share = self.estimated / (self.reported + self.estimated) if self.estimated else 0.0
-        parts = [f"{'<1' if share < 0.005 else round(share * 100)} % estimated"] if share else []
+        parts = [f"{'<1' if share < 0.005 else round(share * 100)}% estimated"] if share else []
         parts += [f"prices of {self.oldest:%Y-%m}"] if self.oldest else []
         parts += [f"{_calls(self.missing)} without a price"] if self.missing else []
         return {
@@ -77,7 +77,7 @@ class Paid(msgspec.Struct, frozen=True, kw_only=True):
             confidence=1.0,
             evidence={"models": named, "n": self.missing},
             tone="bad",
-            note="add them to `prices` in a workspace file",
+            note="add them to the prices of a workspace file",
         )
 
     def trusted(self, confidence: Confidence) -> Confidence:

@@ -7,7 +7,7 @@ events, so that "late" is measured against the stream's own rhythm and not again
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -270,11 +270,7 @@ class Sources:
         """When the streams of these kinds and sources were silent within the last hour."""
         now_s = now.timestamp()
         self._prune(int(now_s))
-        chosen = [
-            (source, stream, sum(stream.counts.values()))
-            for (of, source, kind), stream in self._streams.items()
-            if of == dataset and (kinds is None or kind in kinds) and (sources is None or source in sources)
-        ]
+        chosen = [(source, stream, sum(stream.counts.values())) for source, stream in self._of(dataset, kinds, sources)]
         total = sum(count for _, _, count in chosen)
         return [
             Silence(source, start, end, count / total)
@@ -295,11 +291,7 @@ class Sources:
         now_s = now.timestamp()
         self._prune(int(now_s))
         since = now_s - min(window_s, MEMORY_S)
-        chosen = [
-            (source, stream, stream.count_since(since))
-            for (of, source, kind), stream in self._streams.items()
-            if of == dataset and (kinds is None or kind in kinds) and (sources is None or source in sources)
-        ]
+        chosen = [(source, stream, stream.count_since(since)) for source, stream in self._of(dataset, kinds, sources)]
         chosen = [c for c in chosen if c[1].counts]
         dropped = sum(
             drop.count
@@ -313,6 +305,15 @@ class Sources:
                 reason="no source has sent anything in the last hour",
             )  # fmt: skip
         return self._weigh(chosen, now_s, since, dropped, per_min)
+
+    def _of(
+        self, dataset: str, kinds: frozenset[str] | None, sources: frozenset[str] | None
+    ) -> Iterator[tuple[str, Stream]]:
+        """The streams of these kinds and sources, without those that are evidence alone: nothing waits for them."""
+        for (of, source, kind), stream in self._streams.items():
+            known = of == dataset and (kinds is None or kind in kinds) and (sources is None or source in sources)
+            if known and not (of == EVENTS and (source, kind) in self.booked.evidence):
+                yield source, stream
 
     def _weigh(
         self, chosen: list[tuple[str, Stream, int]], now_s: float, since: float, dropped: int, per_min: int

@@ -99,6 +99,8 @@ class BoardView {
         const others = view.scope.state.filters.filter((f) => f !== view.scope.kept(dim))
         return view.scope.href({ filters: [...others, { dim, op: "is", values: [value === null ? null : String(value)] }], args: {} }, path)
       },
+      page: (path) => view.scope.href({ args: {} }, path),
+      now: () => view.now(),
       scale: view.scale,
       zoom: (from, to, tile) => {
         view.hooks.brushed?.(tile, from, to)
@@ -285,10 +287,14 @@ class BoardView {
     else if (this.board) this.board.drawn = true
   }
 
+  /** The server's clock, or the moment of the past that is shown, in ms. */
+  now() {
+    return Date.parse(this.scope.state.as_of) || Date.now() + (this.offset ?? 0)
+  }
+
   /** How old something is by the server's clock, in seconds; null where unknown. */
   age(watermark) {
-    const now = Date.parse(this.scope.state.as_of) || Date.now() + (this.offset ?? 0)
-    return typeof watermark === "number" ? Math.max(0, (now - watermark) / 1000) : null
+    return typeof watermark === "number" ? Math.max(0, (this.now() - watermark) / 1000) : null
   }
 
   #heartbeat() {

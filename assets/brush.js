@@ -21,11 +21,14 @@ export class Brush {
     on("pointermove", (event) => this.#move(event))
     on("pointerup", (event) => this.#end(event))
     on("pointercancel", () => this.#stop())
-    this.escape = (event) => {
-      if (event.key !== "Escape") return
+    this.pressed = (event) => {
+      const { chosen } = this
+      const why = event.key === "w" && chosen && this.asks
+      if (event.key !== "Escape" && !why) return
       event.preventDefault()
       event.stopImmediatePropagation()
       this.#stop()
+      if (why) this.why(chosen)
     }
   }
 
@@ -40,6 +43,7 @@ export class Brush {
     this.cancel()
     this.from = px
     this.left = box.left
+    this.above = box.top
     this.chart.stage.setPointerCapture(event.pointerId)
   }
 
@@ -50,13 +54,14 @@ export class Brush {
     if (!this.dragging) {
       this.dragging = true
       this.chart.leave()
-      document.addEventListener("keydown", this.escape, true)
+      document.addEventListener("keydown", this.pressed, true)
     }
     const { left, right } = this.chart.frame()
     const within = (x) => this.chart.time(Math.max(left, Math.min(right, x)))
     const step = this.#grid()
     const [a, b] = [within(Math.min(this.from, px)), within(Math.max(this.from, px))].map((t) => Math.round(t / step) * step)
     this.chosen = [a, Math.max(b, a + step)]
+    this.released = [Math.max(left, Math.min(right, px)), event.clientY - this.above]
     this.draw()
   }
 
@@ -69,7 +74,7 @@ export class Brush {
   }
 
   #stop() {
-    document.removeEventListener("keydown", this.escape, true)
+    document.removeEventListener("keydown", this.pressed, true)
     this.from = undefined
     this.dragging = false
     this.cancel()
@@ -97,7 +102,7 @@ export class Brush {
     if (chosen) this.#zoomed(chosen)
   }
 
-  /** Zoom into a span, and then offer to say why the metric changed in it. */
+  /** Zoom into a span, and beside it offer to say why the metric changed in it. */
   #zoomed(chosen) {
     this.chart.board.zoom(...chosen, this.chart.tile.id)
     this.#offer(chosen)
@@ -145,13 +150,14 @@ export class Brush {
     const frame = this.chart.frame()
     if (this.after.window !== this.chart.board.window) return this.#settle()
     if (!frame) return
-    this.after.style.top = `${frame.top + 4}px`
-    this.chart.settle(this.after, frame.right)
+    const [px, py] = this.released ?? [frame.right, frame.top]
+    this.after.style.top = `${Math.max(frame.top + 4, Math.min(frame.bottom - 32, py - 14))}px`
+    this.chart.settle(this.after, px)
   }
 
   text() {
     const [a, b] = this.chosen
-    return `${spanText(a, b, this.chart.board.tz)} · ${format.text(b - a, "ms")}`
+    return `${spanText(a, b, this.chart.board.tz)} · ${format.text(b - a, "ms")}${this.dragging && this.asks ? " · w: why?" : ""}`
   }
 
   draw() {

@@ -91,16 +91,18 @@ function item() {
   const bar = gauge()
   const [spent, limit] = [h("b"), h("span")]
   amount.append(spent, limit)
+  const element = h("li.budget", {}, name, bar.element, amount, pace, left, when, note)
   return {
-    element: h("li.budget", {}, name, bar.element, amount, pace, left, when, note),
+    element,
     fill(row, board) {
       const { unit } = row
       const who = row.by ? (row.label === null ? `no ${row.by.split(".").at(-1)}` : row.label) : "All"
       if (row.by && row.label !== null) say(choice(name, [row.by, row.label], board), who)
       else say(name, who)
       bar.fill(row)
+      mark(element, "data-free", row.limit === null ? "" : null)
       say(spent, format.text(row.spent, unit))
-      say(limit, row.limit === null ? " under no limit" : ` of ${format.text(row.limit, unit)}`)
+      say(limit, row.limit === null ? ", no limit" : ` of ${format.text(row.limit, unit)}`)
       mark(amount, "data-tip", row.reason ? format.sentence(row.reason) : format.exact(row.spent, unit))
       say(pace, row.pace === null ? format.DASH : `${format.text(row.pace, "percent")} ${SHORT.pace}`)
       mark(pace, "data-ahead", row.pace !== null && row.pace > AHEAD ? "" : null)
@@ -117,7 +119,7 @@ function item() {
         say(when, reached ? "Limit reached" : "")
       }
       const estimated = row.estimated && row.spent ? row.estimated / row.spent : 0
-      say(note, [row.reason, estimated && `${estimated < 0.005 ? "<1" : Math.round(estimated * 100)} % estimated`, row.unpriced && `${format.text(row.unpriced)} without a price`].filter(Boolean).join(", "))
+      say(note, [row.reason, estimated && format.estimated(estimated), row.unpriced && `${format.text(row.unpriced)} without a price`].filter(Boolean).join(", "))
     },
   }
 }

@@ -169,5 +169,8 @@ const UNITS = {
   bytes_per_s: (number) => { const [text, suffix] = size(number); return [text, suffix + "/s"] },
 }
 
+/** How much of a cost is an estimate: "12% estimated". */
+export const estimated = (share) => `${share < 0.005 ? "<1" : Math.round(share * 100)}% estimated`
+
 /** A confidence: two decimals, and never 1.00 for what is not certain. */
 export const confidence = (c) => known(c) ? (c < 1 ? Math.min(c, 0.99) : 1).toFixed(2) : DASH

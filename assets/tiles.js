@@ -63,9 +63,11 @@ function kpi(tile, body, board) {
 function priced(line, prices) {
   line.hidden = !prices
   if (!prices) return
-  say(line, prices.text)
+  say(line, [prices.estimated && format.estimated(prices.estimated),
+    prices.unpriced ? `${format.text(prices.unpriced)} unpriced` : prices.oldest && `prices ${prices.oldest.slice(0, 7)}`].filter(Boolean).join(", "))
   mark(line, "data-near", prices.unpriced ? "" : null)
   mark(line, "data-tip", [
+    format.sentence(prices.text),
     prices.oldest && `The oldest price used was looked up on ${prices.oldest}${prices.example ? "; it is a built-in example" : ""}`,
     prices.models.length > 0 && `No price: ${prices.models.slice(0, 8).map((model) => model ?? "(no model)").join(", ")}`,
   ].filter(Boolean).join("\n"))
@@ -192,21 +194,25 @@ function latest(tile, body, board) {
   const write = grid(body, tile.title)
   return {
     update(head, columns) {
-      const numeric = (f) => f.unit !== "" && f.unit !== "time"
+      const numeric = (f) => f.unit !== "time" && (f.unit !== "" || columns[f.name]?.some((v) => typeof v === "number"))
       const fields = head.fields.map((f) => ({ ...f, number: numeric(f), dim: tile.filters?.[f.name] }))
       write(fields, (columns.id ?? []).map((id, i) => id ?? `row ${i}`), (cell, field, i) => {
         const v = columns[field.name]?.[i] ?? null
         const into = field.dim ? choice(cell, [field.dim, v], board) : cell
         if (field.unit === "time" && v !== null) {
-          say(cell, format.clock(v, board.tz, "second"))
+          const today = format.clock(v, board.tz, "day") === format.clock(board.now(), board.tz, "day")
+          say(cell, format.clock(v, board.tz, today ? "second" : "full"))
           mark(cell, "data-tip", format.clock(v, board.tz, "full"))
         } else if (field.name === "status" && v !== null) status(into, String(v))
-        else say(into, v === null ? format.DASH : field.number && typeof v === "number" ? format.text(v, field.unit) : String(v))
+        else say(into, v === null ? format.DASH : typeof v === "number" ? measured(v, field.unit) : String(v))
         if (field.number) mark(cell, "data-tip", format.exact(v, field.unit))
       })
     },
   }
 }
+
+/** A number of a row. Whole ones without a unit may be names, so they keep all their digits. */
+const measured = (v, unit) => (unit || !Number.isInteger(v) ? format.text(v, unit) : String(v))
 
 function status(cell, word) {
   if (cell.textContent === word) return
@@ -235,17 +241,26 @@ function changes(tile, body, board) {
           ? h("b", { class: part.tone && part.tone !== "none" ? part.tone : null }, part.t) : part.t)),
         item.shares?.length ? shares(item) : null,
         h("div.meta", {}, ring(item.confidence), format.confidence(item.confidence),
-          item.note ? ` · ${item.note}` : "", asks(item, board)))))
+          item.note ? ` · ${item.note}` : "", asks(item, board) ?? opens(item, board)))))
       if (asking) list.querySelector(`[data-metric="${CSS.escape(asking)}"]`)?.focus({ preventScroll: true })
     },
   }
 }
 
+const PAGES = { budget: "/budgets", forecast: "/resources", source_late: "/sources", unpriced: "/ledger" }
+const about = (text = []) => text.map((part) => part.t).join("").split(/[,.:] /)[0]
+
+/** The way to the page that an item is of, unless this is it. */
+function opens({ kind, text }, board) {
+  const path = PAGES[kind]
+  if (!board.why || !path || location.pathname === path) return null
+  return h("a.btn.ask-why", { href: board.page(path), "aria-label": `Open: ${about(text)}` }, "Open", h("span", { "aria-hidden": "true" }, "›"))
+}
+
 /** The way to the explanation of an item: what the server says to ask, else its metric in this scope. */
-function asks({ kind, why, metric = why?.metric, text = [] }, board) {
-  if (!board.why || !metric || kind === "forecast") return null
-  const about = text.map((part) => part.t).join("").split(/[,.:] /)[0]
-  return h("button.btn.ask-why", { type: "button", "data-metric": metric, "aria-label": `Why: ${about}`, click: () => board.why(why ?? { metric }) }, "Why", h("span", { "aria-hidden": "true" }, "›"))
+function asks({ kind, why, metric = why?.metric, text }, board) {
+  if (!board.why || !metric || PAGES[kind]) return null
+  return h("button.btn.ask-why", { type: "button", "data-metric": metric, "aria-label": `Why: ${about(text)}`, click: () => board.why(why ?? { metric }) }, "Why", h("span", { "aria-hidden": "true" }, "›"))
 }
 
 /** The stacked bar of an explanation; its label says the same in words. */

@@ -41,14 +41,13 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
             **{name: None if m is None else int(m.timestamp() * 1000) for name, m in moments.items()},
             "text": self.line(now, tz),
             "confidence": round(self.confidence, 4),
-            "reason": self.reason or self.doubt,
+            "reason": self._early(now, tz) or self.reason or self.doubt,
         }
 
     def line(self, now: datetime, tz: str) -> str:
         """In the fewest words: "Limit at 16:20 ± 12 min"."""
         if self.at is None:
-            known = {ALREADY: "At its limit", ANEW: "Begins anew before its limit"}
-            return known.get(self.reason or "", f"No limit before {clock(self.earliest or self.until, now, tz)}")
+            return self._not_yet(now, tz)
         if self.at <= now:
             return "At its limit about now"
         return f"Limit {self._when(now, tz)}{self._give_or_take(now, tz)}"
@@ -60,7 +59,7 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         tone = "none" if self.metric.good == "none" else "bad"
         spread = "" if self.at <= now else self._give_or_take(now, tz)
         return Insight(
-            kind="forecast",
+            kind="budget" if self.metric.budget else "forecast",
             metric=self.metric.name,
             parts=[
                 {"t": f"{self.metric.title or self.metric.name} reaches its limit {when}", "b": True, "tone": tone},
@@ -77,15 +76,51 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it is near enough to be told among what changed."""
         return self.at is not None and self.at - now <= max(SENSIBLE, window)
 
+    def _not_yet(self, now: datetime, tz: str) -> str:
+        budget = self.metric.budget
+        if self.reason == ALREADY:
+            return "At its limit"
+        if self.reason == ANEW:
+            if budget is None:
+                return "Begins anew before its limit"
+            return (
+                "Limit not today" if budget.period == "day" else f"Limit not before {date(self._over(now), budget.tz)}"
+            )
+        if self._early(now, tz):
+            return "Too early to say"
+        return f"Limit not before {self._clock(self.earliest or self.until, now, tz)}"
+
+    def _early(self, now: datetime, tz: str) -> str | None:
+        """Why nothing can be said of the end of a week or a month yet: a few hours are no news of it."""
+        known = self.earliest is not None and self.doubt is None
+        seen = known or self.reason != BEYOND or self.until - now >= DAY
+        if seen or not self._far or self.until >= self._over(now):
+            return None
+        return f"its history is too short to look beyond {clock(self.until, now, tz)}"
+
+    @property
+    def _far(self) -> bool:
+        """Whether it is of a week or a month, where dates say more than hours."""
+        return self.metric.budget is not None and self.metric.budget.period != "day"
+
+    def _over(self, now: datetime) -> datetime:
+        """When the period of its budget ends."""
+        assert self.metric.budget is not None
+        return self.metric.budget.period_of(now).end
+
+    def _clock(self, moment: datetime, now: datetime, tz: str) -> str:
+        said = clock(moment, now, tz)
+        return date(moment, tz) if self._far and " " in said else said
+
     def _when(self, now: datetime, tz: str) -> str:
         assert self.at is not None
-        said = clock(self.at, now, tz)
+        said = self._clock(self.at, now, tz)
         return f"at {said}" if ":" in said else f"on {said}"
 
     def _give_or_take(self, now: datetime, tz: str) -> str:
         assert self.at is not None
         if self.latest is None:
-            return f", earliest {clock(self.earliest, now, tz)}" if self.earliest else ""
+            return f", earliest {self._clock(self.earliest, now, tz)}" if self.earliest else ""
         earliest = self.earliest or now
         return f" ± {length(max(self.latest - self.at, self.at - earliest))}"
 
@@ -95,7 +130,13 @@ def clock(moment: datetime, now: datetime, tz: str) -> str:
     local, today = moment.astimezone(ZoneInfo(tz)), now.astimezone(ZoneInfo(tz))
     if local.date() == today.date():
         return f"{local:%H:%M}"
-    return f"{local:%a %H:%M}" if local.date() - today.date() < 6 * DAY else f"{local.day} {local:%b}"
+    return f"{local:%a %H:%M}" if local.date() - today.date() < 6 * DAY else date(moment, tz)
+
+
+def date(moment: datetime, tz: str) -> str:
+    """A day: 12 Mar."""
+    local = moment.astimezone(ZoneInfo(tz))
+    return f"{local.day} {local:%b}"
 
 
 def length(span: timedelta) -> str:

@@ -41,7 +41,7 @@ export class FlowList {
     this.note = h("div.state", { hidden: true })
     this.more = h("p.more", { hidden: true })
     this.element = h("section.card.list", { "aria-label": "Flows", "data-state": "loading" },
-      h("header.bar-top", {}, h("div.find", {}, this.search, h("kbd", { "aria-hidden": "true" }, "l")), h("div.sorting", {}, this.order, this.way), this.count, this.old),
+      h("header.bar-top", {}, h("div.find", {}, this.search, h("kbd", { "aria-hidden": "true" }, "L")), h("div.sorting", {}, this.order, this.way), this.count, this.old),
       h("div.frame", {}, this.grid, this.note, this.pill), this.more)
   }
 

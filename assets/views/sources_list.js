@@ -21,7 +21,7 @@ export class SenderList {
     this.sum = h("span.sub")
     this.state = h("div.state", { hidden: true })
     this.element = h("section.card.senders", { "aria-labelledby": "sources-title" },
-      h("header", {}, h("h2", { id: "sources-title" }, "Sources"), this.sum, h("div.find", {}, this.field, h("kbd", { "aria-hidden": "true" }, "l"))),
+      h("header", {}, h("h2", { id: "sources-title" }, "Sources"), this.sum, h("div.find", {}, this.field, h("kbd", { "aria-hidden": "true" }, "L"))),
       this.state, this.table, this.none)
     this.body.addEventListener("keydown", (event) => this.#walk(event))
   }

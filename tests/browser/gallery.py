@@ -1,4 +1,5 @@
-"""`python -m tests.browser.gallery [NAME ...] [--to DIR]`: every page and state, light and dark, from a running demo.
+"""`python -m tests.browser.gallery [NAME ...] [--to DIR] [--width N ...]`: every page and state, light and dark, from a
+running demo in which three tools tell their calls too; and boards on a wall.
 
 To look at after a change: nothing here asserts. The pictures land in test-results/gallery.
 """
@@ -11,14 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.chromium import find
 from tests.browser.conftest import FLAGS
 from tests.browser.screenshots import history_sent, signed_in
+from tests.browser.told import told
+from tests.browser.walls import DRAWN, Hall
 from tests.conftest import ROOT, Running
 
-WIDE, NARROW = (1440, 1000), (400, 900)
+WIDE, NARROW, WALL = (1440, 1000), (400, 900), (1920, 1080)
 Step = Callable[[Page], None]
 
 
@@ -90,12 +93,22 @@ VIEWS = (
     View("explore-bars", "/explore?metrics=tokens&by=model&chart=bars"),
     View("explore-narrow", "/explore?metrics=spend&by=agent", size=NARROW),
     View("compare", "/compare"),
+    View("budgets", "/budgets"),
+    View("budgets-narrow", "/budgets", size=NARROW),
+    View("ledger", "/ledger"),
+    View("ledger-narrow", "/ledger", size=NARROW),
+    View("sources", "/sources"),
+    View("sources-narrow", "/sources", size=NARROW),
     View("load", "/load"),
     View("health", "/health"),
     View("keys", "/keys"),
+    View("screens", "/screens"),
     View("api", "/api"),
     View("docs", "/docs"),
 )
+WALLS = ("overview", "budgets", "resources")
+READY = """() => !document.querySelector(".tile[data-state=loading], main[aria-busy=true]")
+  && document.querySelector(".tile, main :is(table, h1, h2)")"""
 
 
 def main() -> None:
@@ -103,18 +116,27 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="views whose names begin like this; all without")
     parser.add_argument("--to", type=Path, default=ROOT / "test-results/gallery")
     parser.add_argument("--theme", choices=["light", "dark"])
+    parser.add_argument("--width", type=int, nargs="*", default=[], help="of windows, instead of each view's own")
     asked = parser.parse_args()
     asked.to.mkdir(parents=True, exist_ok=True)
-    wanted = [v for v in VIEWS if not asked.names or any(v.name.startswith(n) for n in asked.names)]
+    named = tuple(asked.names) or ("",)
+    views = [v for v in VIEWS if v.name.startswith(named)]
+    if asked.width:
+        wide = [v for v in views if v.size == WIDE]
+        views = [v._replace(name=f"{v.name}-{w}", size=(w, v.size[1])) for v in wide for w in asked.width]
+    walls = [board for board in WALLS if f"wall-{board}".startswith(named)]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = Running(Path(folder), "--demo").start()
         try:
             history_sent(server)
             browser = playwright.chromium.launch(executable_path=find(), args=FLAGS)
             visitor = signed_in(browser, server)
+            server.post(told())
             for theme in [asked.theme] if asked.theme else ["light", "dark"]:
-                for view in wanted:
+                for view in views:
                     take(visitor, server, view, theme, asked.to / f"{view.name}-{theme}.png")
+                for board in walls:
+                    hang(browser, Hall(server), board, theme, asked.to / f"wall-{board}-{theme}.png")
         finally:
             server.stop()
 
@@ -130,9 +152,7 @@ def take(visitor: BrowserContext, server: Running, view: View, theme: str, targe
     page.goto(server.url + view.path.format(ten_minutes_ago=ago))
     said = ""
     try:
-        page.wait_for_function(
-            "!document.querySelector('.tile[data-state=loading], main[aria-busy=true]')", timeout=15_000
-        )
+        page.wait_for_function(READY, timeout=15_000)
         page.wait_for_timeout(700)  # a moment of the living page
         for step in view.steps:
             step(page)
@@ -142,6 +162,19 @@ def take(visitor: BrowserContext, server: Running, view: View, theme: str, targe
     page.screenshot(path=target)
     print(f"{target.name}{said}", flush=True)
     context.close()
+
+
+def hang(browser: Browser, hall: Hall, board: str, theme: str, target: Path) -> None:
+    """A board on a wall."""
+    width, height = WALL
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(hall.wall)
+    hall.pair(page, board, seconds=600, name=f"{board} {theme}", theme=theme)
+    page.wait_for_selector(DRAWN)
+    page.wait_for_timeout(1000)  # a moment of the living wall
+    page.screenshot(path=target)
+    print(target.name, flush=True)
+    page.close()
 
 
 if __name__ == "__main__":

@@ -344,6 +344,19 @@ class Fleet:
                 "shares": [],
                 "note": "1 of 4 exporters 41 s late",
             },
+            {
+                "kind": "forecast",
+                "metric": "quota_share",
+                "tone": "bad",
+                "confidence": 0.88,
+                "n": 0,
+                "text": [
+                    {"t": "Token quota reaches its limit at 16:20", "b": True, "tone": "bad"},
+                    {"t": " ± 12 min at this pace."},
+                ],
+                "shares": [],
+                "note": "95 of 100 such intervals hold what comes",
+            },
         ]
         return {
             "head": {"since": datetime.fromtimestamp(now - 1000, UTC).strftime("%H:%M"), "items": items},

@@ -71,6 +71,8 @@ def answer(odd: list[Odd]) -> dict[str, Any]:
     }
 
 
+LIMIT = {"at": 1_767_716_400_000, "earliest": 1_767_715_680_000, "latest": None, "reason": None, "confidence": 0.9,
+         "text": "Limit at 16:20, earliest 16:08"}  # fmt: skip
 START = 1_767_700_800_000  # 2026-01-06 12:00 UTC
 
 
@@ -179,6 +181,17 @@ def table(id: str, count: int, spark: bool = True) -> Odd:
     )
 
 
+def latest(id: str) -> Odd:
+    """A row of now and one of yesterday, with a measurement and a number that is a name."""
+    now = int(time.time() * 1000)
+    fields = [{"name": name, "title": name, "unit": unit} for name, unit in
+              (("time", "time"), ("weight", ""), ("order", ""))]  # fmt: skip
+    columns: dict[str, list[Any]] = {
+        "id": ["a", "b"], "time": [now, now - 1440 * MINUTE], "weight": [0.1 + 0.2, 2.0], "order": [1002003, 7],
+    }  # fmt: skip
+    return Odd(Tile(id=id, type="latest", title=id, columns=("time",), width=12), {"fields": fields}, columns)
+
+
 def all_of_them() -> list[Odd]:
     some: list[float | None] = [wave(i) if i % 11 < 8 or i % 11 == 9 else None for i in range(60)]
     return [
@@ -188,6 +201,10 @@ def all_of_them() -> list[Odd]:
         kpi("tiny", 4.2e-9, [4e-9 + i * 1e-10 for i in range(30)], "usd", change=-0.5, previous=8.4e-9),
         kpi("below zero", -38.2, [-30.0 - i for i in range(30)], "usd", change=0.84, previous=-20.0),
         kpi("gaps", 0.0, [None if i % 2 else float(i % 7) for i in range(30)], "calls"),
+        kpi("limited", 0.6, [0.5, 0.6], "percent", forecast=LIMIT),
+        kpi("of histograms", 300.0, [290.0, 300.0], "ms", within=9.5),
+        kpi("without any", None, [None, None], "ms", reason="no histogram in this window"),
+        latest("rows"),
         line("lone points", some, [v if i % 5 == 0 else None for i, v in enumerate(some)], unit="ms", previous=True),
         line("one point", [1234.5], unit="ms"),
         line("all null", [None] * 60, [None] * 60, unit="ms"),

@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from dashboard.pages import PAGES
+from tests.browser.told import told
 from tests.browser.walls import read_off
-from tests.conftest import Running, flow
+from tests.conftest import ROOT, Running, flow
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 # what is dimmed because it is old carries its age in words beside it
@@ -48,10 +49,11 @@ def fleet() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def context(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, BrowserContext]]:
-    """The address of a server with a small fleet, and a visitor who is signed in as its owner."""
-    server = Running(tmp_path_factory.mktemp("accessible"), "--no-demo").start()
+    """The address of a server with a small fleet, tools that tell their calls, and budgets; its owner is signed in."""
+    flags = ("--no-demo", "--workspace", str(ROOT / "assets/examples/budgets.yaml"))
+    server = Running(tmp_path_factory.mktemp("accessible"), *flags).start()
     try:
-        server.post(fleet())
+        server.post(fleet() + told())
         context = chromium.new_context(
             viewport={"width": 1440, "height": 1000}, timezone_id="UTC", reduced_motion="reduce"
         )

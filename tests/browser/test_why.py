@@ -66,6 +66,8 @@ def test_an_item_of_what_changed_opens_it_and_escape_gives_the_focus_back(board:
     expect(drawer).to_have_count(0)
     expect(board.locator(".change").first.locator(".ask-why")).to_be_focused()
     assert query(board) == {}
+    open_quota = board.get_by_role("link", name="Open: Token quota reaches its limit at 16:20")
+    expect(open_quota).to_have_attribute("href", "/resources")
 
 
 def test_the_board_lives_beside_it_and_is_not_covered(board: Page) -> None:
@@ -172,6 +174,15 @@ def test_a_selected_span_is_asked_about(board: Page, sent: Sent) -> None:
     sent.until("explain", window={"from": window[0], "to": window[1], "tz": "UTC"}, baseline="previous")
     assert "why_from" not in query(board)
     expect(board.locator(".after-brush")).to_have_count(0)
+    box = board.locator(FIGURE).bounding_box()
+    assert box
+    board.mouse.move(box["x"] + box["width"] * 0.3, y)
+    board.mouse.down()
+    board.mouse.move(box["x"] + box["width"] * 0.6, y, steps=4)
+    board.keyboard.press("w")  # asks at once, without a zoom
+    board.wait_for_url(re.compile("why_from="))
+    board.mouse.up()
+    assert query(board)["window"] == [" to ".join(window)]
 
 
 def test_a_span_selected_by_keys_is_asked_about_without_a_zoom(board: Page, sent: Sent) -> None:

@@ -127,7 +127,7 @@ async def test_what_nobody_priced_is_unknown_and_an_estimate_is_marked(desk: Des
     await desk.served.ingest([call(1.0), call(None, 1_000_000, model="medium")])
     assert await desk.values("team_spent", "team_estimated") == {"team_spent": 4.0, "team_estimated": 3.0}
     tiles = (await desk.board())["analytics"]["tiles"]
-    assert tiles["team"]["head"]["prices"]["text"] == "75 % estimated, 2 calls without a price"
+    assert tiles["team"]["head"]["prices"]["text"] == "75% estimated, 2 calls without a price"
     assert tiles["budgets"]["head"]["parts"]["completeness"] == 0.5
 
 

@@ -113,7 +113,7 @@ async def test_a_quota_that_is_used_up_says_when(served: Served) -> None:
     assert [i["kind"] for i in items].count("forecast") == 1
     assert "Token quota reaches its limit" in " ".join(i["text"] for i in board["insights"])
     heads = {name: tile["head"] for name, tile in board["analytics"]["tiles"].items()}
-    assert heads["memory"]["forecast"]["text"].startswith("No limit before ")
+    assert heads["memory"]["forecast"]["text"].startswith("Limit not before ")
     assert heads["memory"]["forecast"]["at"] is None
     assert "forecast" not in heads["disk"]  # three readings say nothing
     assert "forecast" not in heads["tokens"]  # it has no limit

@@ -305,6 +305,29 @@ async def test_a_tile_is_less_complete_where_another_way_tells_more_than_the_rec
         assert (answer["totals"]["tokens"]["value"], answer["completeness"]) == (120, 0.25)
 
 
+async def test_evidence_that_stopped_does_not_make_the_record_look_old() -> None:
+    calls = [Call(n, f"s{n // 10}", 100, 20, CENT) for n in range(120)]
+
+    def moments(row: Row, number: int) -> Row:
+        return row | {"time": NOW - timedelta(seconds=10 * (119 - number))}
+
+    async with opened() as store:
+        sources = Sources()
+        store.on_commit(lambda dataset, rows: sources.observe(dataset, rows, NOW))
+        counters = [moments(row, call.number) for call in calls[:60] for row in increments([call], "p1")]
+        await append(store, *counters)  # the record, until the calls are told
+        agent = asked(store, sources)
+        old = await agent.answer(LedgerRequest(window=HOUR), now=NOW)
+        assert (old.confidence.freshness or 1) < 0.1
+        await append(store, *(moments(told(call, "log"), call.number) for call in calls))
+        later = NOW + timedelta(seconds=5)
+        answer = await agent.answer(LedgerRequest(), now=later)
+        assert (answer.confidence.freshness, answer.confidence.completeness) == (1, 1)
+        tile = await agent.answer(QueryRequest(metrics=["tokens"], window=HOUR), now=later)
+        assert (tile.confidence.freshness, tile.confidence.completeness) == (1, 1)
+        assert [sender.late for sender in sources.senders(later)] == [False]
+
+
 async def test_the_ledger_of_a_past_moment_knows_what_had_been_received_by_then() -> None:
     async with opened() as store:
         first, second = (told(msgspec.structs.replace(ONE, number=n), "log") for n in (1, 2))

@@ -79,11 +79,11 @@ async def test_a_reported_cost_is_preferred_and_an_estimate_is_marked_with_its_a
     reply = await desk.served.ask(type="query", metrics=["spend", "cost_reported"], window="now-1h")
     assert {n: t["value"] for n, t in reply["analytics"]["totals"].items()} == {"spend": 10.0, "cost_reported": 5.0}
     assert reply["analytics"]["prices"] == {
-        "text": "50 % estimated, prices of 2026-03", "estimated": 0.5, "oldest": "2026-03-15", "example": False,
+        "text": "50% estimated, prices of 2026-03", "estimated": 0.5, "oldest": "2026-03-15", "example": False,
         "unpriced": 0, "models": [],
     }  # fmt: skip
     board = await desk.board()
-    assert board["spend"]["prices"]["text"] == "50 % estimated, prices of 2026-03"
+    assert board["spend"]["prices"]["text"] == "50% estimated, prices of 2026-03"
     assert board["spend"]["parts"]["completeness"] in (None, 1.0)
     assert "prices" not in board["flows"]
     assert [i for i in board["insights"] if i["kind"] == "unpriced"] == []

@@ -13,10 +13,11 @@ from analytics.insights.forecast import Projection, project
 from analytics.insights.limits import Reach, clock, length
 from analytics.insights.reaching import ALREADY, ANEW, BEYOND, Outlook, ahead, crossing
 from analytics.insights.smoothing import Array
-from analytics.workspace import Metric
+from analytics.workspace import Budget, Metric
 
 HOURS = (24, 168)
 NOW = datetime(2026, 1, 6, 12, tzinfo=UTC)
+MOMENTS = ("at", "earliest", "latest")
 
 
 def weekly(seed: int, size: int, noise: float = 4.0) -> Array:
@@ -195,12 +196,35 @@ def test_limits_in_words() -> None:
     assert reach(4 + 1 / 3, 4.2) == "Limit at 16:20, earliest 16:12"
     assert reach(20, 15, 26) == "Limit at Wed 08:00 ± 6 h"
     assert reach(24 * 40, 24 * 30, 24 * 60) == "Limit on 15 Feb ± 20 d"
-    assert reach(None, 9) == "No limit before 21:00"
-    assert reach(None) == "No limit before Fri 00:00"
+    assert reach(None, 9) == "Limit not before 21:00"
+    assert reach(None) == "Limit not before Fri 00:00"
     assert reach(None, reason=ALREADY) == "At its limit"
     assert reach(0) == "At its limit about now"
     assert clock(NOW, NOW, "Europe/Berlin") == "13:00"
     assert [length(timedelta(minutes=m)) for m in (0, 90, 91, 2880, 2941)] == ["1 min", "90 min", "2 h", "48 h", "2 d"]
+
+
+def test_budgets_of_a_month_speak_in_dates() -> None:
+    def said(
+        period: str, reason: str = BEYOND, until: float = 5, doubt: str | None = None, **hours: float
+    ) -> tuple[str, str | None]:
+        budget = Budget(name="team", metric="spend", period=period, limit=1.0)  # type: ignore[arg-type]
+        metric = Metric(name="team_spent", title="Team", aggregate="budget", good="down", budget=budget, part="spent")
+        at, earliest, latest = (NOW + timedelta(hours=hours[m]) if m in hours else None for m in MOMENTS)
+        end = NOW + timedelta(hours=until)
+        made = Reach(metric=metric, at=at, earliest=earliest, latest=latest, until=end, reason=reason, doubt=doubt)
+        told = made.head(NOW, "UTC")
+        return told["text"], told["reason"]
+
+    assert said("month", ANEW) == ("Limit not before 1 Feb", ANEW)
+    assert said("week", ANEW)[0] == "Limit not before 12 Jan"
+    assert said("day", ANEW)[0] == "Limit not today"
+    assert said("month") == ("Too early to say", "its history is too short to look beyond 17:00")
+    assert said("day")[0] == "Limit not before 17:00"
+    assert said("month", until=60)[0] == "Limit not before 9 Jan"
+    assert said("month", earliest=3)[0] == "Limit not before 15:00"
+    assert said("month", earliest=3, doubt="less than two days of history")[0] == "Too early to say"
+    assert said("month", at=30, earliest=20, latest=40)[0] == "Limit on 7 Jan ± 10 h"
 
 
 def test_the_insight_says_when_and_how_surely() -> None:

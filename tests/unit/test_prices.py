@@ -245,7 +245,7 @@ def test_rows_and_filters_know_the_cost_of_a_row() -> None:
 def test_what_a_board_says_of_its_prices() -> None:
     assert Paid(reported=5.0, priced=3).head() is None
     part = Paid(reported=88.0, estimated=12.0, priced=9, oldest=date(2026, 8, 1))
-    assert part.head() == {"text": "12 % estimated, prices of 2026-08", "estimated": 0.12, "oldest": "2026-08-01",
+    assert part.head() == {"text": "12% estimated, prices of 2026-08", "estimated": 0.12, "oldest": "2026-08-01",
                            "example": False, "unpriced": 0, "models": []}  # fmt: skip
     gone = Paid(priced=1, unpriced=(("x", 1200), ("y", 2), ("z", 1), (None, 1)))
     assert gone.head() == {"text": "1,204 calls without a price", "estimated": 0.0, "oldest": None, "example": False,
@@ -259,7 +259,7 @@ def test_what_a_board_says_of_its_prices() -> None:
         Paid(unpriced=((None, 2),)).insight().wire()["text"]
         == "Calls of no model have no price; 2 calls are not in Spend."
     )
-    assert Paid(reported=1e6, estimated=1.0, oldest=date(2026, 8, 1)).head()["text"].startswith("<1 % estimated")  # type: ignore[index]
+    assert Paid(reported=1e6, estimated=1.0, oldest=date(2026, 8, 1)).head()["text"].startswith("<1% estimated")  # type: ignore[index]
 
 
 def test_a_cost_is_told_from_other_metrics() -> None:
