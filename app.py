@@ -105,8 +105,8 @@ class App:
         from analytics.api.doorman import Doorman
         from analytics.api.health import Readiness
         from analytics.api.mcp import Mcp
+        from analytics.api.sockets import SocketLimits, Sockets
         from analytics.api.tickets import Tickets, origin_of
-        from analytics.api.websocket import SocketLimits, Sockets
         from analytics.hub import Hub
         from analytics.ingest import counters  # its Counters count what metric points say, those below our own rows
         from analytics.ingest.intake import Intake

@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from analytics.api.doorman import Doorman
 from analytics.api.http import ApiHandler
-from analytics.api.websocket import Sockets
+from analytics.api.sockets import Sockets
 from analytics.errors import NotFound, PlumblineError, ValidationError
 from analytics.service import Service
 from analytics.store.base import Store

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from analytics.api.doorman import Doorman
 from analytics.api.http import BodyHandler
+from analytics.api.sockets import Sockets
 from analytics.errors import ValidationError
 from analytics.keys import AuditEntry, Key, Keys
 from analytics.rights import Rights
 
 AUDIT_MOST = 1000
 BODY_BYTES = 16 << 10
-
-
-class LiveSockets(Protocol):
-    """What is needed of the open sockets."""
-
-    def list(self) -> list[dict[str, Any]]: ...
-    def close_key(self, key_id: str) -> int: ...
 
 
 class NewKey(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +61,7 @@ class KeyShown(msgspec.Struct, kw_only=True):
 class KeysHandler(BodyHandler):
     """Base of all: admins only."""
 
-    def initialize(self, doorman: Doorman, keys: Keys, sockets: LiveSockets) -> None:  # type: ignore[override]
+    def initialize(self, doorman: Doorman, keys: Keys, sockets: Sockets) -> None:  # type: ignore[override]
         super().initialize(None, doorman, BODY_BYTES)  # type: ignore[arg-type]  # keys need no service
         self.keys = keys
         self.sockets = sockets
@@ -166,7 +160,7 @@ def read(body: bytes, kind: type[T]) -> T:
         raise ValidationError("expected one JSON object", hint='such as {"name": "wall", "scopes": ["read"]}') from None
 
 
-def routes(doorman: Doorman, keys: Keys, sockets: LiveSockets) -> list[tuple[Any, ...]]:
+def routes(doorman: Doorman, keys: Keys, sockets: Sockets) -> list[tuple[Any, ...]]:
     """The addresses of this room."""
     shared = {"doorman": doorman, "keys": keys, "sockets": sockets}
     return [

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from analytics.api.doorman import Doorman
 from analytics.api.http import BodyHandler
-from analytics.api.websocket import Close
+from analytics.api.sockets import Close, Sockets
 from analytics.errors import NotFound, Unauthorized, ValidationError
 from analytics.rights import WALL_COOKIE, Principal
 from analytics.screens import (
@@ -28,12 +28,6 @@ from analytics.screens import (
 BODY_BYTES = 64 << 10
 PLANNED = ("name", "playlist", "theme", "day")
 SAID = ("version", "board", "page", "state", "frame_age_s", "viewport")
-
-
-class LiveSockets(Protocol):
-    """What is needed of the open sockets."""
-
-    def close_key(self, key_id: str, code: int = Close.REVOKED, reason: str = "the key was revoked") -> int: ...
 
 
 class Pairing(Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,7 +76,7 @@ class Pulse(msgspec.Struct, kw_only=True):
 class ScreensHandler(BodyHandler):
     """Base of what admins do with screens."""
 
-    def initialize(self, doorman: Doorman, screens: Screens, sockets: LiveSockets, **_: Any) -> None:  # type: ignore[override]
+    def initialize(self, doorman: Doorman, screens: Screens, sockets: Sockets, **_: Any) -> None:  # type: ignore[override]
         super().initialize(None, doorman, BODY_BYTES)  # type: ignore[arg-type]  # screens need no service
         self.screens, self.sockets = screens, sockets
 
@@ -253,7 +247,7 @@ def read(body: bytes, kind: type[T]) -> T:
         raise ValidationError("expected one JSON object") from None
 
 
-def routes(doorman: Doorman, screens: Screens, sockets: LiveSockets, **more: Any) -> list[tuple[Any, ...]]:
+def routes(doorman: Doorman, screens: Screens, sockets: Sockets, **more: Any) -> list[tuple[Any, ...]]:
     """The addresses of this room. `more`: version (of program and assets), secure (cookies)."""
     shared = {"doorman": doorman, "screens": screens, "sockets": sockets, **more}
     return [

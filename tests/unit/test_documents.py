@@ -18,7 +18,8 @@ from analytics.api.http import JSON, UnknownHandler
 from analytics.api.meanings import EXAMPLES, MEANINGS
 from analytics.api.route import COMMON, Route
 from analytics.api.routes import ROUTES
-from analytics.api.websocket import AnalyticsSocket, Close
+from analytics.api.sockets import Close
+from analytics.api.websocket import AnalyticsSocket
 from analytics.events import COLUMNS
 from analytics.settings import Settings
 from app import App
