@@ -21,7 +21,7 @@ LAYERS = (
     | {"keys_cli", "access", "terminal"},
     {"ingest", "load", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "frames", "hub"}
     | {"inventory", "critical", "flows", "flow_tree", "expecting", "explaining", "forecasting", "language", "pricing"}
-    | {"agreement", "booked", "budgeting"},
+    | {"agreement", "booked", "budgeting", "series"},
     {"service", "reads", "telemetry", "exports", "tables", "local", "load_cli", "ask_cli", "answer_text"},
     {"api"},
 )
