@@ -263,7 +263,7 @@ class App:
             (r"/api/(openapi|asyncapi)\.json", documents.DocumentHandler, common),
             *uploads.routes(self.service, self.doorman, self.uploads),
             *keys.routes(self.doorman, self.keys, self.sockets),
-            *pins.routes(self.doorman, self.pins, self.keys.note),
+            *pins.routes(self.doorman, self.pins, self.keys.audit),
             *screens.routes(
                 self.doorman,
                 self.screens,

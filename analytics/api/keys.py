@@ -11,8 +11,9 @@ import msgspec
 from analytics.api.doorman import Doorman
 from analytics.api.http import BodyHandler
 from analytics.api.sockets import Sockets
+from analytics.audit import AuditEntry
 from analytics.errors import ValidationError
-from analytics.keys import AuditEntry, Key, Keys
+from analytics.keys import Key, Keys
 from analytics.rights import Rights
 
 AUDIT_MOST = 1000
@@ -137,7 +138,7 @@ class AuditHandler(KeysHandler):
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= AUDIT_MOST):
             raise ValidationError(f"limit: expected a number from 1 to {AUDIT_MOST:,}, got {text[:40]!r}")
         names = {key.id: key.name for key in self.keys.list()}
-        self.send([shown_entry(entry, names) for entry in self.keys.audit(int(text))])
+        self.send([shown_entry(entry, names) for entry in self.keys.audit.newest(int(text))])
 
 
 def shown_entry(entry: AuditEntry, names: dict[str, str]) -> dict[str, Any]:

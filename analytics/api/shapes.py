@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from analytics.audit import AuditEntry
 from analytics.events import BY_NAME, COLUMNS, KINDS
 from analytics.ingest.json_events import SENT, TYPES
 from analytics.ingest.reasons import Reason
-from analytics.keys import AuditEntry
 
 
 def event_shape() -> Any:

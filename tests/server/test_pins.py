@@ -226,7 +226,7 @@ async def test_only_admins_change_boards_and_only_those_of_their_key(desk: Desk)
 async def test_the_audit_log_tells_who_pinned_what(desk: Desk) -> None:
     await desk.pin("mine")
     await desk.unpin("mine", "errors_by_agent")
-    entries = desk.served.app.keys.audit(2)
+    entries = desk.served.app.keys.audit.newest(2)
     assert [entry.event for entry in entries] == ["unpin", "pin"]
     assert entries[1].detail == "tile errors_by_agent of board mine in mine.yaml, by admin read"
 

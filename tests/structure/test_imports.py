@@ -17,7 +17,7 @@ LAYERS = (
     {"workspace", "workspace_fields", "workspace_checks", "workspace_names", "workspace_reader", "workspace_live"}
     | {"workspace_budgets"}
     | {"store", "ledger", "declare", "declare_choices", "inline", "pins"}
-    | {"rights", "key_text", "keys_db", "keys", "screens", "damping", "logs"}
+    | {"rights", "key_text", "keys_db", "audit", "keys", "screens", "damping", "logs"}
     | {"keys_cli", "access", "terminal"},
     {"ingest", "load", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "frames", "hub"}
     | {"inventory", "critical", "flows", "flow_tree", "expecting", "explaining", "forecasting", "language", "pricing"}
@@ -29,7 +29,7 @@ LAYERS = (
 OUTSIDE = {"client", "host", "world"}
 OUTSIDE_MAY = {"errors", "events", "query", "messages"}
 SCREENS = {"dashboard", "panel", "bokeh", "param"}
-BEHIND_THE_SERVICE = {"agent", "hub", "ingest", "sources", "store", "keys", "keys_db", "api"}
+BEHIND_THE_SERVICE = {"agent", "hub", "ingest", "sources", "store", "keys", "keys_db", "audit", "api"}
 MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MUTABLE_TYPES = {"list", "dict", "set", "bytearray", "deque", "defaultdict", "Counter", "OrderedDict", "ContextVar"}
 
