@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[2]
 
 # From the ground up. A room imports from its own layer and from those below; a new one is named here.
 LAYERS = (
-    {"errors", "settings", "format", "running"},
+    {"errors", "settings", "format", "running", "periodic"},
     {"events", "query", "messages", "prices", "window", "yaml_lines", "yaml_text", "yaml_edit"},
     {"workspace", "workspace_fields", "workspace_checks", "workspace_names", "workspace_reader", "workspace_live"}
     | {"workspace_budgets"}
     | {"store", "ledger", "declare", "declare_choices", "inline", "pins"}
     | {"rights", "key_text", "keys_db", "audit", "keys", "screens", "damping", "logs"}
-    | {"keys_cli", "access", "terminal"},
+    | {"keys_cli", "access", "terminal", "flags", "demo"},
     {"ingest", "load", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "frames", "hub"}
     | {"inventory", "critical", "flows", "flow_tree", "expecting", "explaining", "forecasting", "language", "pricing"}
     | {"agreement", "booked", "budgeting", "series"},
