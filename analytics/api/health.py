@@ -157,13 +157,11 @@ class MetricsHandler(OpenHandler):
 class ConnectionsHandler(ApiHandler):
     """GET /api/connections?limit= (the slowest first), GET and DELETE /api/connections/CONN, for administrators."""
 
+    scope = "admin"
+
     def initialize(self, service: Service, doorman: Doorman, sockets: Sockets) -> None:  # type: ignore[override]
         super().initialize(service, doorman)
         self._sockets = sockets
-
-    def prepare(self) -> None:
-        super().prepare()
-        self.principal.require("admin")
 
     def get(self, conn: str | None = None) -> None:
         found = self._sockets.list()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
 from analytics.api.doorman import Doorman
-from analytics.api.http import BodyHandler
+from analytics.api.http import BodyHandler, read
 from analytics.api.sockets import Sockets
 from analytics.audit import AuditEntry
 from analytics.errors import ValidationError
@@ -60,21 +60,14 @@ class KeyShown(msgspec.Struct, kw_only=True):
 
 
 class KeysHandler(BodyHandler):
-    """Base of all: admins only."""
+    """Base of all."""
+
+    scope = "admin"
 
     def initialize(self, doorman: Doorman, keys: Keys, sockets: Sockets) -> None:  # type: ignore[override]
         super().initialize(None, doorman, BODY_BYTES)  # type: ignore[arg-type]  # keys need no service
         self.keys = keys
         self.sockets = sockets
-
-    def prepare(self) -> None:
-        super().prepare()
-        self.principal.require("admin")
-
-    @property
-    def by(self) -> dict[str, str | None]:
-        """Who acts, for the audit log."""
-        return {"by": f"by {self.principal.name} ({self.principal.key_id})", "address": self.request.remote_ip}
 
     def may_give(self, rights: Rights) -> None:
         """A key that is limited makes no key that is not. Raises Forbidden."""
@@ -145,20 +138,6 @@ def shown_entry(entry: AuditEntry, names: dict[str, str]) -> dict[str, Any]:
     """An entry with the name of its key, as far as there is such a key."""
     found: dict[str, Any] = msgspec.structs.asdict(entry)
     return found | {"name": names.get(entry.key_id or "")}
-
-
-T = TypeVar("T", NewKey, Rotation)
-
-
-def read(body: bytes, kind: type[T]) -> T:
-    """A body as its struct. Raises ValidationError, which names the field; never repeats a value."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        fields = ", ".join(kind.__struct_fields__)
-        raise ValidationError(str(error)[:200], hint=f"the fields are {fields}") from None
-    except msgspec.DecodeError:
-        raise ValidationError("expected one JSON object", hint='such as {"name": "wall", "scopes": ["read"]}') from None
 
 
 def routes(doorman: Doorman, keys: Keys, sockets: Sockets) -> list[tuple[Any, ...]]:

@@ -16,15 +16,13 @@ BODY_BYTES = 64 << 10
 
 
 class PinsHandler(BodyHandler):
-    """Base of both: admins only, and only the boards of their key."""
+    """Base of both: only the boards of an admin's key."""
+
+    scope = "admin"
 
     def initialize(self, doorman: Doorman, pins: Pins, audit: AuditLog) -> None:  # type: ignore[override]
         super().initialize(None, doorman, BODY_BYTES)  # type: ignore[arg-type]  # pins need no service
         self.pins, self.audit = pins, audit
-
-    def prepare(self) -> None:
-        super().prepare()
-        self.principal.require("admin")
 
     def may_change(self, board: str) -> None:
         if self.principal.boards is not None and board not in self.principal.boards:

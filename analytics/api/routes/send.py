@@ -6,8 +6,7 @@ from typing import Any
 
 from analytics.api.http import PROBLEM
 from analytics.api.route import PROTOBUF, SENDING, Argument, Body, Route
-from analytics.api.shapes import EVENT_BODY, Accepted, Otlp, Problem, RpcStatus
-from analytics.api.uploads import Made, UploadShown
+from analytics.api.shapes import EVENT_BODY, Accepted, Made, Otlp, Problem, RpcStatus, UploadShown
 from analytics.errors import Conflict, NotFound, Overloaded, StorageFull, TooLarge, ValidationError
 from analytics.load.run import Declaration
 from analytics.load.uploads import Change
