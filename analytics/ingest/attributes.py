@@ -92,7 +92,7 @@ class Attributes:
         won = shared.won.copy()
         rest = shared.rest.copy()
         rules: tuple[int, ...] = ()
-        known, parsed = self._memo.get, self._parsed
+        known, parsed = self._memo.get, self.parsed
         for raw in raws:
             attribute = known(raw) or parsed(raw)
             column, rank, _, _, text, fulfilled = attribute
@@ -120,20 +120,20 @@ class Attributes:
 
     def shared(self, resource: Any, scope: Any) -> Shared:
         """What all records of a resource and a scope have in common. Raises Refused."""
-        own = [self._parsed(raw, "resource.") for raw in resource.attributes]
+        own = [self.parsed(raw, "resource.") for raw in resource.attributes]
         won: dict[str, Attribute] = {}
         for attribute in own:
             column = attribute.column
             if column is not None and (column not in won or attribute.rank < won[column].rank):
                 won[column] = attribute
         about = [fragment(f"scope.{n}", v) for n, v in (("name", scope.name), ("version", scope.version)) if v]
-        about += [self._parsed(raw, "scope.").json() for raw in scope.attributes]
+        about += [self.parsed(raw, "scope.").json() for raw in scope.attributes]
         rest = [a.json() for a in own if a.column is None or won[a.column] is not a]
         return Shared(won, rest + about, [a.json() for a in own] + about)
 
     def fragments(self, raws: Iterable[bytes]) -> list[str]:
         """Every own attribute as JSON, for identity."""
-        return [(self._memo.get(raw) or self._parsed(raw)).json() for raw in raws]
+        return [(self._memo.get(raw) or self.parsed(raw)).json() for raw in raws]
 
     def plain(self, raws: Iterable[bytes], within: str = "") -> dict[str, Any]:
         """Attributes as they are but for text, for events (`within` one of this name), links and exemplars."""
@@ -143,9 +143,10 @@ class Attributes:
             found[f"{name}.length"] = length(found.pop(name))
         return found
 
-    def _parsed(self, raw: bytes, prefix: str = "") -> Attribute:
+    def parsed(self, raw: bytes, prefix: str = "") -> Attribute:
+        """One attribute read by itself. Raises Refused."""
         name, value = key_value(raw)
-        column, rank, exact, label, watched, hidden = self._keys[prefix].get(name) or self._key(name, prefix)
+        column, rank, exact, label, watched, hidden = self.key(name, prefix)
         if hidden:
             value = length(value)
         if column is not None and (type(value) is not exact or value == ""):
@@ -157,6 +158,10 @@ class Attributes:
         if not prefix and len(self._memo) < MEMO_MAX:
             self._memo[raw] = attribute
         return attribute
+
+    def key(self, name: str, prefix: str = "") -> Key:
+        """What is known of an attribute by its name."""
+        return self._keys[prefix].get(name) or self._key(name, prefix)
 
     def _key(self, name: str, prefix: str) -> Key:
         own = name.startswith(RESERVED) and not prefix

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -128,14 +129,21 @@ def outside(column: pa.ChunkedArray, known: tuple[str, ...]) -> pa.ChunkedArray:
 
 def deeper(column: pa.ChunkedArray, limit: int) -> pa.ChunkedArray:
     """Only texts with more opening brackets than `limit` can be deeper; those are walked."""
-    opens = pc.add(pc.count_substring(column, "{"), pc.count_substring(column, "["))
-    suspects = pc.fill_null(pc.greater(opens, limit), False)
-    if not any_true(suspects):
-        return suspects
-    return pa.chunked_array(
-        [[s and depth(t, limit) > limit for s, t in zip(suspects.to_pylist(), column.to_pylist(), strict=True)]],
-        pa.bool_(),
-    )
+    texts = column.combine_chunks()
+    offsets, data = positions(texts)
+    opens = np.flatnonzero((data | 0x20) == ord("{"))  # "[" is "{" without that bit
+    counts = np.diff(np.searchsorted(opens, offsets))
+    deep = np.zeros(len(texts), np.bool_)
+    for suspect in np.flatnonzero(counts > limit).tolist():
+        deep[suspect] = texts[suspect].is_valid and depth(texts[suspect].as_py(), limit) > limit
+    return pa.chunked_array([pa.array(deep)])
+
+
+def positions(texts: pa.StringArray) -> tuple[np.ndarray[Any, np.dtype[Any]], np.ndarray[Any, np.dtype[np.uint8]]]:
+    """Where each text begins and the last one ends, and the bytes of all."""
+    offsets = np.frombuffer(texts.buffers()[1], np.int32, len(texts) + 1, 4 * texts.offset)
+    data = texts.buffers()[2]
+    return offsets, np.frombuffer(data, np.uint8, int(offsets[-1])) if data else np.zeros(0, np.uint8)
 
 
 def depth(text: str, limit: int) -> int:
@@ -182,9 +190,14 @@ def tidy_text(column: pa.ChunkedArray, limit: int) -> pa.ChunkedArray:
         column = pc.if_else(pc.equal(lengths, 0), pa.scalar(None, pa.string()), column)
     if span["max"] > limit:
         column = pc.utf8_slice_codeunits(column, 0, limit)
-    if any_true(pc.match_substring(column, "\0")):
+    if holds_nul(column):
         column = pc.replace_substring(column, "\0", "\ufffd")
     return column
+
+
+def holds_nul(column: pa.ChunkedArray) -> bool:
+    """Whether any of the bytes is NUL."""
+    return any(len(chunk) and bool((positions(chunk)[1] == 0).any()) for chunk in column.chunks)
 
 
 def completed(table: pa.Table, source: str | None, received: datetime) -> pa.Table:

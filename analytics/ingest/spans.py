@@ -1,126 +1,79 @@
-"""OTLP spans: one row per span; a root span is a flow.
-
-A root that is itself an agent, tool or model call is two facts, so it becomes two rows: the flow it
-opened, and below it the call with its tokens and cost. Nothing stands on both.
-"""
+"""OTLP spans to rows: the plain ones of a body as columns, all others one by one."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from analytics.ingest.attributes import Attributes, Shared, finish, fragment, joined
-from analytics.ingest.reasons import Drops, Reason, Refused
-from analytics.ingest.tables import rows
-from analytics.ingest.vocabulary import COLUMNS, COUNTED, SPAN_KINDS, Vocabulary
-
-REMOTE_PARENT = 0x200
-ERROR = 2
-CALLS = ("agent", "tool", "model")
-CONSUMED = (*COUNTED, "call_id")
-FIXED = (
-    "time", "start_time", "duration_ms", "event_id", "flow_id", "parent_id", "name", "kind", "status", "attributes",
-)  # fmt: skip
+from analytics.ingest import span_columns
+from analytics.ingest.attributes import Attributes, Shared
+from analytics.ingest.reasons import Drops, Refused
+from analytics.ingest.span import FIXED, mapped_span
+from analytics.ingest.span_columns import FEW, Given
+from analytics.ingest.tables import PLACE, rows
+from analytics.ingest.vocabulary import COLUMNS, Vocabulary
 
 
-def table(request: Any, vocabulary: Vocabulary, drops: Drops) -> pa.Table:
-    """Rows of an ExportTraceServiceRequest; a span without identity drops alone."""
+def table(request: Any, vocabulary: Vocabulary, drops: Drops, few: int = FEW) -> pa.Table:
+    """Rows of an ExportTraceServiceRequest in the order of its spans; a span without identity drops alone."""
     drops.noun = "span"
     attributes = Attributes(vocabulary)
-    fixed: list[tuple[Any, ...]] = []
-    mapped: list[dict[str, Any]] = []
-    places: list[int] = []
+    refused: list[tuple[int, Refused, int]] = []
+    given = Given([], [], [], [])
     place = 0
     for group in request.resource_spans:
         for scoped in group.scope_spans:
+            spans = scoped.spans
             try:
                 shared = attributes.shared(group.resource, scoped.scope)
-            except Refused as refused:
-                drops.add(refused.reason, place + 1, refused.expected, len(scoped.spans))
-                place += len(scoped.spans)
-                continue
-            for span in scoped.spans:
-                place += 1
-                try:
-                    found = mapped_span(span, shared, attributes, vocabulary)
-                except Refused as refused:
-                    drops.refuse(place, refused)
-                    continue
-                for row, columns in found:
-                    fixed.append(row)
-                    mapped.append(columns)
-                    places.append(place)
-    columns_found: dict[str, Any] = dict(zip(FIXED, zip(*fixed, strict=True), strict=False))
-    columns_found["way"] = pa.repeat(pa.scalar("span"), len(places))
-    seen = set().union(*mapped)
-    return rows(columns_found | {c: [m.get(c) for m in mapped] for c in COLUMNS if c in seen}, places)
+            except Refused as error:
+                refused.append((place + 1, error, len(spans)))
+            else:
+                given.add(spans, place, shared)
+            place += len(spans)
+    tables, alone = span_columns.mapped(given, attributes, vocabulary, few)
+    tables.append(_one_by_one(given, alone, attributes, vocabulary, refused))
+    for at, why, count in sorted(refused, key=lambda each: each[0]):
+        drops.add(why.reason, at, why.expected, count)
+    return _in_order(tables)
 
 
-def mapped_span(
-    span: Any, shared: Shared, attributes: Attributes, vocabulary: Vocabulary
-) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """A span's rows: the fixed columns in the order of FIXED, and those by vocabulary. Raises Refused."""
-    trace, own, parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
-    if len(trace) != 32 or len(own) != 16 or not trace.strip("0") or not own.strip("0"):
-        raise Refused(Reason.NO_IDENTITY, f"expected ids of 16 and 8 bytes, got {len(trace) // 2} and {len(own) // 2}")
-    name = span.name
-    event = vocabulary.spans.get(name)
-    if event is not None:
-        given = attributes.plain(span.attributes) if event.asks else {}
-        event = event if event.holds(given) else None
-        attributes = attributes.of(event)
-    columns, rest, matched = attributes.mapped(span.attributes, shared)
-    start, end, number, flags = span.start_time_unix_nano, span.end_time_unix_nano, span.kind, span.flags
-    root = not parent.strip("0")
-    kind, resource = vocabulary.kind(matched, root, number, flags & REMOTE_PARENT != 0)
-    if resource is not None:
-        columns.setdefault("resource", resource)
-    call = vocabulary.kind(matched, False, number, False)[0] if root and kind == "flow" else kind
-    if event is not None:
-        call = event.kind or call
-        kind = kind if root else call
-        finish(columns, event, given)
-    rest.append(_SPAN_KIND.get(number, _SPAN_KIND[0]))
-    if span.events:
-        rest.append(events(span.events, attributes, columns))
-    if span.links:
-        rest.append(links(span.links, attributes))
-    if span.trace_state:
-        rest.append(fragment("span.trace_state", span.trace_state))
-    status = span.status
-    if status.message:
-        rest.append(fragment("span.status_message", status.message))
-    times = (end // 1000, start // 1000 if start else None, (end - start) / 1e6 if start else None)
-    outcome = "error" if status.code == ERROR else "ok"
-    if call in CALLS and root:
-        flow_id = f"{trace}:flow"
-        opened = (*times, flow_id, trace, None, name, "flow", outcome, "{}")
-        own_row = (*times, f"{trace}:{own}", trace, flow_id, name, call, outcome, joined(rest))
-        return [(opened, {k: v for k, v in columns.items() if k not in CONSUMED}), (own_row, columns)]
-    parent_id = None if root else f"{trace}:{parent}"
-    return [((*times, f"{trace}:{own}", trace, parent_id, name, kind, outcome, joined(rest)), columns)]
+def _one_by_one(
+    given: Given,
+    indexes: list[int],
+    attributes: Attributes,
+    vocabulary: Vocabulary,
+    refused: list[tuple[int, Refused, int]],
+) -> pa.Table:
+    fixed: list[tuple[Any, ...]] = []
+    columns: list[dict[str, Any]] = []
+    places: list[int] = []
+    for index in indexes:
+        shared: Shared = given.shared[given.groups[index]]
+        try:
+            found = mapped_span(given.spans[index], shared, attributes, vocabulary)
+        except Refused as error:
+            refused.append((given.places[index], error, 1))
+            continue
+        for row, values in found:
+            fixed.append(row)
+            columns.append(values)
+            places.append(given.places[index])
+    known: dict[str, Any] = dict(zip(FIXED, zip(*fixed, strict=True), strict=False))
+    known["way"] = pa.repeat(pa.scalar("span"), len(places))
+    seen = set().union(*columns)
+    return rows(known | {c: [values.get(c) for values in columns] for c in COLUMNS if c in seen}, places)
 
 
-_SPAN_KIND = {number: fragment("span.kind", name) for number, name in enumerate(SPAN_KINDS)}
-
-
-def events(found: Any, attributes: Attributes, columns: dict[str, Any]) -> str:
-    """The span's events as one attribute; the first exception gives the error type where none is set."""
-    kept = []
-    for event in found:
-        values = attributes.plain(event.attributes, event.name)
-        kept.append({"name": event.name, "time_unix_nano": event.time_unix_nano, "attributes": values})
-        if event.name == "exception" and isinstance(values.get("exception.type"), str):
-            columns.setdefault("error_type", values["exception.type"])
-    return fragment("span.events", kept)
-
-
-def links(found: Any, attributes: Attributes) -> str:
-    return fragment(
-        "span.links",
-        [
-            {"event_id": f"{x.trace_id.hex()}:{x.span_id.hex()}", "attributes": attributes.plain(x.attributes)}
-            for x in found
-        ],
-    )
+def _in_order(tables: list[pa.Table]) -> pa.Table:
+    """By place; the rows of one span stay as they are, for they come from one table."""
+    found = [table for table in tables if table.num_rows]
+    if len(found) < 2:
+        return found[0] if found else tables[0]
+    whole = pa.concat_tables(found)
+    places = whole[PLACE].to_numpy()
+    if (np.diff(places) >= 0).all():
+        return whole
+    return whole.take(pa.array(np.argsort(places, kind="stable")))

@@ -29,7 +29,8 @@ EVENTS = "events"
 NEEDED = ("event_id", "time", "kind", "way", "call_id", "session", "evidence", "parent_id", "source", "model",
           "tokens_input", "tokens_output", "tokens_cached", "tokens_cache_written", "cost_usd")  # fmt: skip
 TOLD = pa.array(["model", "tool", "usage"])
-COVERING = ("session", "source", "model", "kind", "way")
+WAYS = pa.array(["event", "transcript", "log", "span"])  # as WAY counts them, from 1
+LOG_WAY, SPAN_WAY = 3, 4
 REMEMBERED = 100_000  # sessions, sources and models by the hour
 MANY = 15  # gaps at most at which the time of an update is cut
 NEAR_US = HOUR_US // 6  # what is no longer than this is not cut
@@ -57,11 +58,12 @@ FIRST = (
 SECOND = f"CASE WHEN session IS NULL THEN 0::UBIGINT ELSE hash('none', {PLACE}, epoch_us(time) // {DAY}) END"
 TELLING = "coalesce(tokens_input, tokens_output, tokens_cached, tokens_cache_written, cost_usd) IS NOT NULL"
 INCREMENT = f"kind = 'usage' AND event_id IS NOT NULL AND {TELLING}"  # others count what no call tells
+COVERED_BY = f"kind = 'model' AND way IS DISTINCT FROM 'metric' AND {TOKENS}"
 
 
-def _marks(table: str) -> str:
-    """The keys that the calls of a table cover. An increment may come an hour after its call, on the next day; one
-    without a model is covered by any of its source."""
+def _marks(table: str, condition: str = COVERED_BY) -> str:
+    """The keys that the calls of a table cover, rows where the condition holds. An increment may come an hour after
+    its call, on the next day; one without a model is covered by any of its source."""
     spread = ", ".join(
         f"CASE WHEN {condition} THEN hash('{kind}', source, {model}, {day}) END"
         for kind, condition in (("any", "TRUE"), ("none", "session IS NULL"))
@@ -71,7 +73,7 @@ def _marks(table: str) -> str:
     told = (
         f"SELECT DISTINCT session, coalesce(source, '') AS source, coalesce(model, '') AS model,"
         f" epoch_us(time) // {DAY} AS first, (epoch_us(time) + {HOUR_US}) // {DAY} AS last"
-        f" FROM {table} WHERE kind = 'model' AND way IS DISTINCT FROM 'metric' AND {TOKENS}"
+        f" FROM {table} WHERE {condition}"
     )
     session = "CASE WHEN session IS NOT NULL THEN hash('session', session) END"
     return (
@@ -85,7 +87,7 @@ class Reader:
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
-        self._covering: set[tuple[Any, ...]] = set()
+        self._covering: set[Any] = set()
 
     def forget(self) -> None:
         """What was covered may have been undone."""
@@ -102,40 +104,67 @@ class Reader:
         kinds, ways = (set(pc.unique(rows[name]).to_pylist()) for name in ("kind", "way"))
         if rows["call_id"].null_count == len(places) and "usage" not in kinds and "log" not in ways:
             return Told(_spans(rows, hashes[places]), np.zeros(0, USAGE), self._marks(rows))
+        usage = self._usage(rows) if "usage" in kinds else np.zeros(0, USAGE)
+        return Told(self._calls(rows, hashes[places]), usage, self._marks(rows))
+
+    def _calls(self, rows: pa.Table, hashes: Hashes) -> Rows:
+        """What CALLED and TELLS say in SQL: only what is hashed goes to the engine."""
+        model, tool = (pc.equal(rows["kind"], kind).to_numpy() for kind in ("model", "tool"))
+        way = pc.add(pc.index_in(rows["way"], value_set=WAYS), 1).fill_null(0).to_numpy().astype(np.int64)
+        metric = pc.equal(rows["way"], "metric").fill_null(False).to_numpy()
+        named, identified, nested = (rows[c].is_valid().to_numpy() for c in ("call_id", "event_id", "parent_id"))
+        span, log = model & (way == SPAN_WAY), model & (way == LOG_WAY) & nested
+        ours = np.flatnonzero((model | tool) & ~metric & identified & (named | span | log))
+        given, named, span, log = rows.take(pa.array(ours)), named[ours], span[ours], log[ours]
+        calls = np.zeros(len(ours), CALL)
+        calls["place"], calls["id"] = given["place"].to_numpy(), hashes[ours]
+        calls["time"], calls["rank"] = given["time"].cast(pa.int64()).to_numpy(), _ranks(given, way[ours])
+        calls["span"][span] = hashes[ours][span]
+        if named.any():
+            few = given.select(["kind", "call_id"]).filter(pa.array(named))
+            calls["key"][named] = self._hashes(few, "SELECT hash('call', kind, call_id) AS mark FROM fresh")
+        if log.any():
+            few = given.select(["parent_id"]).filter(pa.array(log))
+            calls["parent"][log] = self._hashes(few, "SELECT hash(parent_id) AS mark FROM fresh")
+        return calls
+
+    def _usage(self, rows: pa.Table) -> Rows:
+        increments = f"epoch_us(time) AS time, {FIRST} AS first, {SECOND} AS second FROM told WHERE {INCREMENT}"
         self._cursor.register("told", rows)
         try:
-            known = f"SELECT place, {TELLS} FROM told WHERE {CALLED} AND (call_id IS NOT NULL OR {LINKED})"
-            increments = f"epoch_us(time) AS time, {FIRST} AS first, {SECOND} AS second FROM told WHERE {INCREMENT}"
-            usage = (
-                _rows(self._cursor, f"SELECT place, {increments}", USAGE) if "usage" in kinds else np.zeros(0, USAGE)
-            )
-            return Told(_rows(self._cursor, known, CALL), usage, self._marks(rows))
+            return _rows(self._cursor, f"SELECT place, {increments}", USAGE)
         finally:
             self._cursor.unregister("told")
 
     def _marks(self, rows: pa.Table) -> Hashes:
-        """Keys that these calls cover, of those that were not met lately."""
-        hours = pc.divide(rows["time"].cast(pa.int64()), HOUR_US)
-        keyed = rows.select(COVERING).append_column("hour", hours)
-        for name in ("tokens_input", "tokens_output"):
-            keyed = keyed.append_column(f"has_{name}", pc.is_valid(rows[name]))
-        names = [*COVERING, "hour", "has_tokens_input", "has_tokens_output"]
-        distinct = keyed.group_by(names).aggregate([])
-        met = list(zip(*(distinct[name].to_pylist() for name in names), strict=True))
-        fresh = [at for at, each in enumerate(met) if each not in self._covering]
-        if not fresh:
-            return np.zeros(0, np.uint64)
+        """Keys that these calls cover, of those that were not met lately: sessions, and sources with their models."""
+        tokens = pc.or_(pc.is_valid(rows["tokens_input"]), pc.is_valid(rows["tokens_output"]))
+        calls = pc.and_(pc.equal(rows["kind"], "model"), pc.not_equal(rows["way"], "metric").fill_null(True))
+        told = rows.select(["session", "source", "model", "time"]).filter(pc.and_(calls, tokens))
+        told = told.append_column("hour", pc.divide(told["time"].cast(pa.int64()), HOUR_US))
+        told = told.append_column("alone", pc.is_null(told["session"]))
+        places = told.group_by(["source", "model", "hour", "alone"], use_threads=False).aggregate(
+            [("session", "min"), ("time", "min")]
+        )
+        met = list(zip(*(places[name].to_pylist() for name in ("source", "model", "hour", "alone")), strict=True))
+        new = [at for at, each in enumerate(met) if each not in self._covering]
+        sessions = [each for each in told["session"].unique().to_pylist() if each not in self._covering]
         if len(self._covering) > REMEMBERED:
             self.forget()
-        self._covering.update(met[at] for at in fresh)
-        few = distinct.take(pa.array(fresh))
-        nothing = pa.nulls(len(fresh), pa.int64())
-        for name in ("tokens_input", "tokens_output"):
-            few = few.append_column(name, pc.if_else(few[f"has_{name}"], 1, nothing))
-        few = few.append_column("time", pc.multiply(few["hour"], HOUR_US).cast(pa.timestamp("us")))
-        self._cursor.register("fresh", few)
+        self._covering.update((met[at] for at in new), sessions)
+        found = [np.zeros(0, np.uint64)]
+        if new:
+            few = places.take(pa.array(new)).rename_columns({"session_min": "session", "time_min": "time"})
+            found.append(self._hashes(few, _marks("fresh", "TRUE")))
+        if named := [each for each in sessions if each is not None]:
+            few = pa.table({"session": pa.array(named, pa.string())})
+            found.append(self._hashes(few, "SELECT hash('session', session) AS mark FROM fresh"))
+        return np.concatenate(found)
+
+    def _hashes(self, fresh: pa.Table, sql: str) -> Hashes:
+        self._cursor.register("fresh", fresh)
         try:
-            return _hashes(self._cursor, _marks("fresh"))
+            return _hashes(self._cursor, sql)
         finally:
             self._cursor.unregister("fresh")
 
@@ -150,6 +179,17 @@ def _spans(rows: pa.Table, hashes: Hashes) -> Rows:
     spans["place"], spans["id"], spans["span"] = rows["place"].to_numpy()[ours], hashes[ours], hashes[ours]
     spans["time"], spans["rank"] = rows["time"].cast(pa.int64()).to_numpy()[ours], full[ours] << FULL
     return spans
+
+
+def _ranks(calls: pa.Table, way: Rows) -> Rows:
+    """RANK of calls, with the place of their way in WAYS, from 1."""
+    tokens, bounded = np.zeros(len(way), np.bool_), np.zeros(len(way), np.int64)
+    for name in ("tokens_input", "tokens_output"):
+        tokens |= calls[name].is_valid().to_numpy()
+        bounded += np.clip(calls[name].fill_null(0).to_numpy(), 0, 1 << 56)
+    full = 2 * tokens.astype(np.int64) + calls["cost_usd"].is_valid().to_numpy()
+    ranks: Rows = ((full * 8 + way) << (FULL - 3)) + bounded
+    return ranks
 
 
 def learnt(cursor: duckdb.DuckDBPyConnection, columns: Columns | None, *, limit: int) -> Ledger:

@@ -160,7 +160,7 @@ async def test_the_catalogue_lists_what_is_declared(served: Served) -> None:
         metrics
     )
     assert all(m["description"] for m in metrics.values())
-    boards = {"overview", "agents", "agent", "resources", "health"}
+    boards = {"overview", "agents", "agent", "resources", "budgets", "health"}
     assert {b["name"] for b in json.loads((await served.get("/api/boards"))[2])} == boards
 
 

@@ -129,13 +129,13 @@ async def test_rows_are_followed_from_page_to_page_up_to_the_bound(served: Serve
 
 
 async def test_flows_have_a_row_each(served: Served) -> None:
-    await served.ingest([flow(f"f{i}", flow_id=f"id{i}", ago_s=10 + i) for i in range(30)])
+    await served.ingest([flow(f"story {i}", flow_id=f"id{i}", ago_s=10 + i) for i in range(30)])
     _, body = await good(served, {"type": "flows", "sort": "time"}, format="parquet")
     table = pq.read_table(io.BytesIO(body))
     assert table["flow_id"].to_pylist() == [f"id{i}" for i in range(30)]
     assert table.schema.field("cost_usd").metadata == {b"unit": b"usd"}
     assert table.schema.field("tokens").type == pa.int64()
-    _, body = await good(served, {"type": "flows", "search": "f29"}, format="csv")
+    _, body = await good(served, {"type": "flows", "search": "story 29"}, format="csv")
     head, row = read_csv(body)
     assert datetime.fromisoformat(row[head.index("time")]).tzinfo == UTC
 
