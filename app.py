@@ -5,24 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import inspect
-import json
 import logging
 import os
 import secrets
 import shutil
 import signal
 import ssl
-import subprocess
 import sys
-import typing
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.console import Console
 
@@ -30,9 +25,11 @@ from analytics import running
 from analytics.access import access
 from analytics.ask_cli import ask_command
 from analytics.errors import Conflict, Timeout
+from analytics.flags import with_settings
 from analytics.keys_cli import DEFAULT, Data, keys_cli
 from analytics.load_cli import load_command
-from analytics.settings import Setting, Settings
+from analytics.periodic import Every
+from analytics.settings import Settings
 from analytics.terminal import faces
 
 ROOT = Path(__file__).resolve().parent
@@ -41,7 +38,6 @@ EXAMPLES = ROOT / "assets" / "examples"  # what only the demo has
 DOCS = ROOT / "assets" / "docs"
 VOCABULARIES = ROOT / "assets" / "vocabularies"
 OWNER = "owner"  # the key behind the one-time link that `serve` prints
-DEMO = "demo fleet"
 ASK_MODEL_KEY = "PLUMBLINE_ASK_MODEL_KEY"  # a secret: no setting, so that no flag and no --help shows it
 SELF_KEPT = timedelta(days=2)
 ASKED_S = 30.0  # until a command gives up on a server
@@ -64,38 +60,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Every:
-    """Calls `work` every so many seconds of the monotonic clock, and not again while it is at it.
-
-    Tornado's PeriodicCallback goes by the wall clock: set back by an hour, it would pause for an hour.
-    """
-
-    def __init__(self, seconds: float, work: Callable[[], Any]) -> None:
-        self._seconds, self._work = seconds, work
-        self._task: asyncio.Task[None] | None = None
-        self._planned: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        self._planned = asyncio.get_running_loop().call_later(self._seconds, self._due)
-
-    def stop(self) -> None:
-        if self._planned is not None:
-            self._planned.cancel()
-
-    def _due(self) -> None:
-        self.start()
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._once())
-
-    async def _once(self) -> None:
-        try:
-            found = self._work()
-            if inspect.isawaitable(found):
-                await found
-        except Exception:
-            log.exception("a periodic task failed")
-
-
 class App:
     """One Plumbline process: every object, wired once, read top to bottom."""
 
@@ -105,8 +69,9 @@ class App:
         from analytics.api.doorman import Doorman
         from analytics.api.health import Readiness
         from analytics.api.mcp import Mcp
+        from analytics.api.sockets import SocketLimits, Sockets
         from analytics.api.tickets import Tickets, origin_of
-        from analytics.api.websocket import SocketLimits, Sockets
+        from analytics.demo import Demo
         from analytics.hub import Hub
         from analytics.ingest import counters  # its Counters count what metric points say, those below our own rows
         from analytics.ingest.intake import Intake
@@ -220,7 +185,7 @@ class App:
             workspace_error=lambda: self.workspaces.error,
         )
         self.server: Any = None
-        self.children: list[subprocess.Popen[bytes]] = []
+        self.demo = Demo(settings, self.keys, now)
         self._callbacks: list[Every] = []
         self._watch: asyncio.Task[None] | None = None
 
@@ -263,7 +228,7 @@ class App:
             (r"/api/(openapi|asyncapi)\.json", documents.DocumentHandler, common),
             *uploads.routes(self.service, self.doorman, self.uploads),
             *keys.routes(self.doorman, self.keys, self.sockets),
-            *pins.routes(self.doorman, self.pins, self.keys.note),
+            *pins.routes(self.doorman, self.pins, self.keys.audit),
             *screens.routes(
                 self.doorman,
                 self.screens,
@@ -346,37 +311,9 @@ class App:
             owner, _ = self.keys.create(OWNER, ["read", "ingest", "admin"])
         return f"{self.url}/login/once/{self.keys.one_time(owner.id)}"
 
-    def start_demo(self) -> None:
-        """Start the demo fleet and the host sampler as a program of their own, with a key of their own."""
-        host = self.settings.host_metrics if self.settings.host_metrics is not None else self.settings.demo
-        if not (self.settings.demo or host):
-            return
-        for old in self.keys.list():
-            if old.name == DEMO and old.revoked_at is None:
-                self.keys.revoke(old.id)
-        _, key = self.keys.create(DEMO, ["ingest"])
-        command = [sys.executable, "-m", "analytics.world", "--url", self.url]
-        command += ["--seed", str(self.settings.demo_seed), "--live", self._demo_start()]
-        command += ["--host"] if host else []
-        command += [] if self.settings.demo else ["--no-fleet"]
-        self.children.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PLUMBLINE_KEY": key}))
-
-    def _demo_start(self) -> str:
-        """When this data directory's demo went live: the same world after a restart, so that nothing counts twice."""
-        path = self.settings.data / "demo.json"
-        seed = self.settings.demo_seed
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            kept = json.loads(path.read_text())
-            if kept["seed"] == seed:
-                return str(kept["live"])
-        live = self.now().replace(microsecond=0).isoformat()
-        path.write_text(json.dumps({"seed": seed, "live": live}))
-        return live
-
     async def stop(self) -> None:
         """Stop in order: senders, ticks, sockets, server, store."""
-        for child in self.children:
-            child.terminate()
+        self.demo.stop()
         for callback in self._callbacks:
             callback.stop()
         if self._watch is not None:
@@ -390,11 +327,7 @@ class App:
             self.server.stop()
             await self.server._http.close_all_connections()
         await self.store.close()
-        for child in self.children:
-            try:
-                await asyncio.to_thread(child.wait, 3)
-            except subprocess.TimeoutExpired:
-                child.kill()
+        await self.demo.gone()
         self.screens.close()
         self.keys.close()
 
@@ -408,7 +341,7 @@ async def serve_until_stopped(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for sig in (signal.SIGINT, signal.SIGTERM):  # after get_server, which installs its own
             loop.add_signal_handler(sig, stopped.set)
-        app.start_demo()
+        app.demo.start(app.url)
         _greet(app)
         await stopped.wait()
     finally:
@@ -426,30 +359,6 @@ def _greet(app: App) -> None:
     out.print(f"  Keys for programs:     {python} app.py keys create --name NAME --scopes read,ingest")
     out.print("  Stop with Ctrl-C.\n")
     sys.stdout.flush()
-
-
-def with_settings(run: Callable[[Settings], None]) -> Callable[..., None]:
-    """Give a command one flag and one PLUMBLINE_* variable per field of Settings."""
-    hints = typing.get_type_hints(Settings, include_extras=True)
-    parameters = []
-    for field in msgspec.structs.fields(Settings):
-        kind, setting = typing.get_args(hints[field.name])[:2]
-        assert isinstance(setting, Setting)
-        option = typer.Option(help=setting.help, envvar=f"PLUMBLINE_{field.name.upper()}")
-        default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-        parameters.append(
-            inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
-            )
-        )
-
-    def command(**values: Any) -> None:
-        run(Settings(**values))
-
-    command.__doc__ = run.__doc__
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    return command
 
 
 def serve(settings: Settings) -> None:

@@ -11,7 +11,7 @@ import hmac
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,18 +19,16 @@ from typing import Any
 
 import msgspec
 
+from analytics.audit import AuditLog
 from analytics.errors import Conflict, Forbidden, NotFound, Unauthorized, ValidationError, unknown
 from analytics.key_text import KeyText, redact
-from analytics.keys_db import Database, secret_file
-from analytics.rights import SCOPES, Principal, Rights
-
-__all__ = ["SCOPES", "AuditEntry", "Key", "Keys", "Principal", "Rights"]
+from analytics.keys_db import Database, ms_of, secret_file, time_of
+from analytics.rights import Principal, Rights
 
 SESSION = timedelta(days=30)
 GRACE = timedelta(days=1)  # how long a rotated key goes on
 FOREVER = datetime.max.replace(tzinfo=UTC)
 TOUCH_MS = 60_000  # last_used is at most this much behind
-REFUSALS_PER_MINUTE = 100  # audit rows; refusals beyond are counted only
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +56,6 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return "has expired" if self.expires_at is not None and self.expires_at <= now else None
 
 
-class AuditEntry(msgspec.Struct, frozen=True):
-    """One line of the audit log: create, rotate, revoke, limit, address (first use from it), refusal, pin, unpin."""
-
-    at: datetime
-    event: str
-    key_id: str | None
-    address: str | None
-    detail: str | None
-
-
 class Keys:
     """All keys of one data directory. Safe in several processes and threads at once."""
 
@@ -76,13 +64,12 @@ class Keys:
         self._directory, self._now = directory, now
         self._pepper = secret_file(directory, "pepper")
         self._db = Database(directory / "keys.db")
+        self.audit = AuditLog(self._db, now)
         self._check_pepper()
         self._version = -1
         self._cache: dict[str, tuple[Key, bytes]] = {}
         self._touched: dict[str, int] = {}
         self._met: set[tuple[str, str]] = set()
-        self._refused: tuple[int, set[tuple[str, ...]]] = (0, set())
-        self.refusals = 0
 
     def create(
         self,
@@ -122,17 +109,17 @@ class Keys:
             new, plaintext = self._insert(old.name, old.rights, old.expires_at, "rotate", address, told)
             ends = min(self._now() + grace, old.expires_at or FOREVER)
             sql = "UPDATE keys SET expires_at = ?, replaced_by = ? WHERE id = ?"
-            self._db.write(sql, (_ms(ends), new.id, key_id))
+            self._db.write(sql, (ms_of(ends), new.id, key_id))
         return new, plaintext
 
     def revoke(self, key_id: str, *, by: str | None = None, address: str | None = None) -> Key:
         """End a key and its sessions now, for good. Raises NotFound; twice is once."""
         with self._changing():
             if self.get(key_id).revoked_at is None:
-                self._db.write("UPDATE keys SET revoked_at = ? WHERE id = ?", (_ms(self._now()), key_id))
+                self._db.write("UPDATE keys SET revoked_at = ? WHERE id = ?", (ms_of(self._now()), key_id))
                 self._db.write("DELETE FROM sessions WHERE key_id = ?", (key_id,))
                 self._db.write("DELETE FROM links WHERE key_id = ?", (key_id,))
-                self._audit("revoke", key_id, address, _told(by))
+                self.audit.note("revoke", key_id, address, _told(by))
         return self.get(key_id)
 
     def limit(
@@ -142,7 +129,7 @@ class Keys:
         with self._changing():
             rights = msgspec.structs.replace(self.get(key_id).rights, boards=None if boards is None else tuple(boards))
             self._db.write("UPDATE keys SET rights = ? WHERE id = ?", (msgspec.json.encode(rights).decode(), key_id))
-            self._audit("limit", key_id, address, _told(f"boards {', '.join(rights.boards or ('all',))}"[:200], by))
+            self.audit.note("limit", key_id, address, _told(f"boards {', '.join(rights.boards or ('all',))}"[:200], by))
         return self.get(key_id)
 
     def principal(self, key_id: str) -> Principal:
@@ -176,31 +163,31 @@ class Keys:
         try:
             parts = KeyText.read(plaintext)
         except Unauthorized:
-            self._refuse("not a whole key", None, address)
+            self.audit.refuse("not a whole key", None, address)
             raise
         found = self._find(parts.id)
         # An unknown id goes through the same comparison, so that its answer takes as long.
         right = hmac.compare_digest(self._digest(f"key {parts.id}", parts.secret), found[1] if found else bytes(32))
         if found is None or not right:
-            self._refuse("no such key", None, address)
+            self.audit.refuse("no such key", None, address)
             raise Unauthorized("no such API key", hint="create one with: python app.py keys create")
         key = found[0]
         if why := key.ended(self._now()):
-            self._refuse(why, key.id, address)
+            self.audit.refuse(why, key.id, address)
             raise Unauthorized(f"this API key {why}", hint="create a new one")
         if not key.rights.reach(address):
-            self._refuse("outside its networks", key.id, address)
+            self.audit.refuse("outside its networks", key.id, address)
             raise Forbidden("this API key may not be used from this address")
         self._used(key.id, address)
         return _principal(key)
 
     def open_session(self, principal: Principal, lasts: timedelta = SESSION) -> str:
         """A cookie token that stands for the principal's key, for as long as the key counts and no longer than said."""
-        now = _ms(self._now())
+        now = ms_of(self._now())
         token = secrets.token_urlsafe(32)
         with self._db.writing():
             self._db.write("DELETE FROM sessions WHERE expires_at <= ?", (now,))
-            row = (self._digest("session", token), principal.key_id, now, _ms(self._now() + lasts))
+            row = (self._digest("session", token), principal.key_id, now, ms_of(self._now() + lasts))
             self._db.write("INSERT INTO sessions VALUES (?, ?, ?, ?)", row)
         return token
 
@@ -208,7 +195,7 @@ class Keys:
         """Who a cookie token stands for; None when it, or its key, counts no more. A key bound to
         networks needs the address."""
         sql = "SELECT key_id FROM sessions WHERE digest = ? AND expires_at > ?"
-        rows = self._db.rows(sql, (self._digest("session", token), _ms(self._now())))
+        rows = self._db.rows(sql, (self._digest("session", token), ms_of(self._now())))
         found = self._find(rows[0][0]) if rows else None
         if found is None or found[0].ended(self._now()) or not found[0].rights.reach(address):
             return None
@@ -224,9 +211,9 @@ class Keys:
         if why := self.get(key_id).ended(self._now()):
             raise Conflict(f"key {key_id} {why}")
         token = secrets.token_urlsafe(32)
-        ends = _ms(self._now() + timedelta(seconds=ttl_s))
+        ends = ms_of(self._now() + timedelta(seconds=ttl_s))
         with self._db.writing():
-            self._db.write("DELETE FROM links WHERE expires_at <= ?", (_ms(self._now()),))
+            self._db.write("DELETE FROM links WHERE expires_at <= ?", (ms_of(self._now()),))
             self._db.write("INSERT INTO links VALUES (?, ?, ?)", (self._digest("link", token), key_id, ends))
         return token
 
@@ -234,7 +221,7 @@ class Keys:
         """The session token for a login link's token; None when it is unknown, used or too old."""
         digest = self._digest("link", token)
         sql = "SELECT key_id FROM links WHERE digest = ? AND expires_at > ?"
-        rows = self._db.rows(sql, (digest, _ms(self._now())))
+        rows = self._db.rows(sql, (digest, ms_of(self._now())))
         # Of several that come at once, the one whose delete finds the row is the one let in.
         if not rows or not self._db.write("DELETE FROM links WHERE digest = ?", (digest,)):
             return None
@@ -244,16 +231,6 @@ class Keys:
     def secret(self, name: str) -> bytes:
         """32 bytes kept in a file of this name, the same after a restart."""
         return secret_file(self._directory, name)
-
-    def note(self, event: str, key_id: str, detail: str, address: str | None = None) -> None:
-        """A line of the audit log about something else that was done with a key."""
-        with self._db.writing():
-            self._audit(event, key_id, address, detail[:200])
-
-    def audit(self, limit: int = 100) -> Sequence[AuditEntry]:
-        """The newest entries of the audit log, newest first."""
-        sql = "SELECT at, event, key_id, address, detail FROM audit ORDER BY id DESC LIMIT ?"
-        return [AuditEntry(_time(at), *rest) for at, *rest in self._db.rows(sql, (limit,))]
 
     def close(self) -> None:
         self._db.close()
@@ -298,11 +275,11 @@ class Keys:
             self._digest(f"key {text.id}", text.secret),
             name,
             msgspec.json.encode(rights).decode(),
-            _ms(now),
+            ms_of(now),
         )
         sql = "INSERT INTO keys (id, digest, name, rights, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
-        self._db.write(sql, (*row, None if expires_at is None else _ms(expires_at)))
-        self._audit(event, text.id, address, detail)
+        self._db.write(sql, (*row, None if expires_at is None else ms_of(expires_at)))
+        self.audit.note(event, text.id, address, detail)
         return self.get(text.id), text.plaintext()
 
     def _find(self, key_id: str) -> tuple[Key, bytes] | None:
@@ -320,7 +297,7 @@ class Keys:
 
     def _used(self, key_id: str, address: str | None) -> None:
         """Note the use. A full disk or a long lock must not keep a good key out, so it may fail."""
-        now = _ms(self._now())
+        now = ms_of(self._now())
         try:
             if now - self._touched.get(key_id, -TOUCH_MS) >= TOUCH_MS:
                 self._touched[key_id] = now
@@ -329,31 +306,12 @@ class Keys:
             if address is not None and (key_id, address) not in self._met:
                 with self._db.writing():
                     if self._db.write("INSERT OR IGNORE INTO addresses VALUES (?, ?, ?)", (key_id, address, now)):
-                        self._audit("address", key_id, address)
+                        self.audit.note("address", key_id, address)
                 if len(self._met) >= 10_000:
                     self._met.clear()
                 self._met.add((key_id, address))
         except sqlite3.Error as error:
             log.warning("the use of key %s was not noted: %s", key_id, error)
-
-    def _refuse(self, reason: str, key_id: str | None, address: str | None) -> None:
-        """Audit a refusal, each kind once a minute: guessing must not fill the disk."""
-        self.refusals += 1
-        minute, seen = self._refused
-        if minute != _ms(self._now()) // 60_000:
-            minute, seen = self._refused = (_ms(self._now()) // 60_000, set())
-        kind = (reason, key_id or "", address or "")
-        if kind in seen or len(seen) >= REFUSALS_PER_MINUTE:
-            return
-        seen.add(kind)
-        try:
-            self._audit("refusal", key_id, address, reason)
-        except sqlite3.Error as error:
-            log.warning("a refusal (%s) was not noted: %s", reason, error)
-
-    def _audit(self, event: str, key_id: str | None, address: str | None = None, detail: str | None = None) -> None:
-        sql = "INSERT INTO audit (at, event, key_id, address, detail) VALUES (?, ?, ?, ?, ?)"
-        self._db.write(sql, (_ms(self._now()), event, key_id, address, detail))
 
 
 _SELECT = "SELECT id, digest, name, rights, created_at, replaced_by, expires_at, revoked_at, last_used FROM keys"
@@ -361,12 +319,12 @@ _SELECT = "SELECT id, digest, name, rights, created_at, replaced_by, expires_at,
 
 def _key(row: tuple[Any, ...]) -> Key:
     key_id, _, name, rights, created_at, replaced_by, *times = row
-    expires_at, revoked_at, last_used = (None if ms is None else _time(ms) for ms in times)
+    expires_at, revoked_at, last_used = (None if ms is None else time_of(ms) for ms in times)
     return Key(
         id=key_id,
         name=name,
         rights=msgspec.json.decode(rights, type=Rights),
-        created_at=_time(created_at),
+        created_at=time_of(created_at),
         expires_at=expires_at,
         revoked_at=revoked_at,
         last_used=last_used,
@@ -392,11 +350,3 @@ def _principal(key: Key) -> Principal:
 
 def _told(*parts: str | None) -> str | None:
     return ", ".join(part for part in parts if part) or None
-
-
-def _ms(time: datetime) -> int:
-    return int(time.timestamp() * 1000)
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

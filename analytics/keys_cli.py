@@ -99,7 +99,7 @@ def audit(
     table = Table(*map(whole, ("at", "event", "key", "name")), "address", "detail", box=None)
     with faces(), opened(data) as keys:
         names = {key.id: key.name for key in keys.list()}
-        for entry in keys.audit(limit):
+        for entry in keys.audit.newest(limit):
             id, address = entry.key_id or "", entry.address or ""
             table.add_row(
                 f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.event, id, names.get(id, ""), address, entry.detail or ""

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,12 @@ def secret_file(directory: Path, name: str) -> bytes:
             f"{path} should hold {SECRET_BYTES} bytes and holds {len(found)}", hint="restore it from a backup"
         )
     return found
+
+
+def ms_of(time: datetime) -> int:
+    """A time as the tables have it."""
+    return int(time.timestamp() * 1000)
+
+
+def time_of(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

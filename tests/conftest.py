@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,17 @@ async def until(condition: Callable[[], Any], timeout_s: float = 15.0, what: str
             return found
         await asyncio.sleep(0)
     raise AssertionError(f"waited {timeout_s:g} s for {what}")
+
+
+@contextmanager
+def files_at_most(size: int) -> Iterator[None]:
+    """No file of this process grows larger, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def request(
@@ -219,14 +232,22 @@ class Served:
         return body
 
 
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    """A server with an empty store on a free port."""
-    from app import App
+@asynccontextmanager
+async def serving(data: Path, now: Callable[[], datetime] | None = None, **settings: Any) -> AsyncIterator[Served]:
+    """A server in the test's own loop, with these settings and this clock."""
+    from app import App, utc_now
 
-    app = App(Settings(port=0, data=tmp_path / "data", demo=False))
+    defaults: dict[str, Any] = {"port": 0, "data": data, "demo": False}
+    app = App(Settings(**defaults | settings), now or utc_now)
     await app.start()
     try:
         yield Served(app)
     finally:
         await app.stop()
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server with an empty store on a free port."""
+    async with serving(tmp_path / "data") as served:
+        yield served

@@ -12,8 +12,9 @@ import msgspec
 from analytics import errors, messages
 from analytics.api.http import ApiHandler
 from analytics.api.meanings import EXAMPLES, MEANINGS
-from analytics.api.routes import COMMON, ROUTES, Body, Route
-from analytics.api.websocket import V1, Close
+from analytics.api.route import COMMON, Body, Route
+from analytics.api.routes import ROUTES
+from analytics.api.sockets import V1, Close
 from analytics.errors import PlumblineError, RateLimited
 from analytics.messages import ErrorReply, Message, Pong, Reply, Subscribed, Unsubscribed, tag
 from analytics.rights import COOKIE, SCOPES

@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from analytics.api.doorman import Doorman
 from analytics.api.http import ApiHandler
-from analytics.api.websocket import Sockets
+from analytics.api.sockets import Sockets
 from analytics.errors import NotFound, PlumblineError, ValidationError
 from analytics.service import Service
 from analytics.store.base import Store
@@ -157,13 +157,11 @@ class MetricsHandler(OpenHandler):
 class ConnectionsHandler(ApiHandler):
     """GET /api/connections?limit= (the slowest first), GET and DELETE /api/connections/CONN, for administrators."""
 
+    scope = "admin"
+
     def initialize(self, service: Service, doorman: Doorman, sockets: Sockets) -> None:  # type: ignore[override]
         super().initialize(service, doorman)
         self._sockets = sockets
-
-    def prepare(self) -> None:
-        super().prepare()
-        self.principal.require("admin")
 
     def get(self, conn: str | None = None) -> None:
         found = self._sockets.list()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from tornado.web import HTTPError, RequestHandler, stream_request_body
@@ -16,6 +16,8 @@ from analytics.service import Service, faced
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
+T = TypeVar("T", bound=msgspec.Struct)
+
 
 class ApiHandler(RequestHandler):
     """Base: authenticates in `prepare`, answers errors as problems, never with a traceback."""
@@ -24,6 +26,7 @@ class ApiHandler(RequestHandler):
     doorman: Doorman
     principal: Principal
     request_id = ""
+    scope = ""  # that the key must have, beside being good
 
     def initialize(self, service: Service, doorman: Doorman) -> None:
         self.service = service
@@ -43,8 +46,15 @@ class ApiHandler(RequestHandler):
         found = {"request_id": self.request_id, "path": self.request.path[:200]}
         return found | ({"principal": who.name} if who else {})
 
+    @property
+    def by(self) -> dict[str, str | None]:
+        """Who acts, for the audit log."""
+        return {"by": f"by {self.principal.name} ({self.principal.key_id})", "address": self.request.remote_ip}
+
     def prepare(self) -> None:
         self.principal = self.doorman.principal(self.request)
+        if self.scope:
+            self.principal.require(self.scope)
 
     def send(self, body: Any, status: int = 200) -> None:
         """A JSON body."""
@@ -111,6 +121,17 @@ class BodyHandler(ApiHandler):
     @property
     def coding(self) -> str:
         return self.request.headers.get("Content-Encoding", "").strip().lower()
+
+
+def read(body: bytes, kind: type[T]) -> T:
+    """A body as its struct. Raises ValidationError, which names the field; never repeats a value."""
+    hint = f"the fields are {', '.join(kind.__struct_fields__)}"
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise ValidationError(str(error)[:200], hint=hint) from None
+    except msgspec.DecodeError:
+        raise ValidationError("expected one JSON object", hint=hint) from None
 
 
 FORMATS = {JSON: "json", "": "json", "application/x-ndjson": "ndjson", "application/jsonl": "ndjson",

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
 from analytics.api.doorman import Doorman
-from analytics.api.http import BodyHandler
+from analytics.api.http import BodyHandler, read
+from analytics.api.sockets import Sockets
+from analytics.audit import AuditEntry
 from analytics.errors import ValidationError
-from analytics.keys import AuditEntry, Key, Keys
+from analytics.keys import Key, Keys
 from analytics.rights import Rights
 
 AUDIT_MOST = 1000
 BODY_BYTES = 16 << 10
-
-
-class LiveSockets(Protocol):
-    """What is needed of the open sockets."""
-
-    def list(self) -> list[dict[str, Any]]: ...
-    def close_key(self, key_id: str) -> int: ...
 
 
 class NewKey(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -65,21 +60,14 @@ class KeyShown(msgspec.Struct, kw_only=True):
 
 
 class KeysHandler(BodyHandler):
-    """Base of all: admins only."""
+    """Base of all."""
 
-    def initialize(self, doorman: Doorman, keys: Keys, sockets: LiveSockets) -> None:  # type: ignore[override]
+    scope = "admin"
+
+    def initialize(self, doorman: Doorman, keys: Keys, sockets: Sockets) -> None:  # type: ignore[override]
         super().initialize(None, doorman, BODY_BYTES)  # type: ignore[arg-type]  # keys need no service
         self.keys = keys
         self.sockets = sockets
-
-    def prepare(self) -> None:
-        super().prepare()
-        self.principal.require("admin")
-
-    @property
-    def by(self) -> dict[str, str | None]:
-        """Who acts, for the audit log."""
-        return {"by": f"by {self.principal.name} ({self.principal.key_id})", "address": self.request.remote_ip}
 
     def may_give(self, rights: Rights) -> None:
         """A key that is limited makes no key that is not. Raises Forbidden."""
@@ -143,7 +131,7 @@ class AuditHandler(KeysHandler):
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= AUDIT_MOST):
             raise ValidationError(f"limit: expected a number from 1 to {AUDIT_MOST:,}, got {text[:40]!r}")
         names = {key.id: key.name for key in self.keys.list()}
-        self.send([shown_entry(entry, names) for entry in self.keys.audit(int(text))])
+        self.send([shown_entry(entry, names) for entry in self.keys.audit.newest(int(text))])
 
 
 def shown_entry(entry: AuditEntry, names: dict[str, str]) -> dict[str, Any]:
@@ -152,21 +140,7 @@ def shown_entry(entry: AuditEntry, names: dict[str, str]) -> dict[str, Any]:
     return found | {"name": names.get(entry.key_id or "")}
 
 
-T = TypeVar("T", NewKey, Rotation)
-
-
-def read(body: bytes, kind: type[T]) -> T:
-    """A body as its struct. Raises ValidationError, which names the field; never repeats a value."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        fields = ", ".join(kind.__struct_fields__)
-        raise ValidationError(str(error)[:200], hint=f"the fields are {fields}") from None
-    except msgspec.DecodeError:
-        raise ValidationError("expected one JSON object", hint='such as {"name": "wall", "scopes": ["read"]}') from None
-
-
-def routes(doorman: Doorman, keys: Keys, sockets: LiveSockets) -> list[tuple[Any, ...]]:
+def routes(doorman: Doorman, keys: Keys, sockets: Sockets) -> list[tuple[Any, ...]]:
     """The addresses of this room."""
     shared = {"doorman": doorman, "keys": keys, "sockets": sockets}
     return [

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from analytics.api.doorman import Doorman
 from analytics.api.http import BodyHandler
+from analytics.audit import AuditLog
 from analytics.errors import Forbidden, ValidationError
 from analytics.pins import Pins
 
 BODY_BYTES = 64 << 10
-Note = Callable[[str, str, str, str | None], None]  # event, key id, detail, address: a line of the audit log
 
 
 class PinsHandler(BodyHandler):
-    """Base of both: admins only, and only the boards of their key."""
+    """Base of both: only the boards of an admin's key."""
 
-    def initialize(self, doorman: Doorman, pins: Pins, note: Note) -> None:  # type: ignore[override]
+    scope = "admin"
+
+    def initialize(self, doorman: Doorman, pins: Pins, audit: AuditLog) -> None:  # type: ignore[override]
         super().initialize(None, doorman, BODY_BYTES)  # type: ignore[arg-type]  # pins need no service
-        self.pins, self.note = pins, note
-
-    def prepare(self) -> None:
-        super().prepare()
-        self.principal.require("admin")
+        self.pins, self.audit = pins, audit
 
     def may_change(self, board: str) -> None:
         if self.principal.boards is not None and board not in self.principal.boards:
             raise Forbidden(f"this key may not change board {board[:80]!r}")
 
     def noted(self, event: str, board: str, tile: str, file: str) -> None:
-        detail = f"tile {tile} of board {board} in {file}"
-        self.note(event, self.principal.key_id, f"{detail}, by {self.principal.name}", self.request.remote_ip)
+        detail = f"tile {tile} of board {board} in {file}, by {self.principal.name}"
+        self.audit.note(event, self.principal.key_id, self.request.remote_ip, detail[:200])
 
 
 class TilesHandler(PinsHandler):
@@ -68,9 +65,9 @@ def _tile(body: bytes) -> dict[str, Any]:
         ) from None
 
 
-def routes(doorman: Doorman, pins: Pins, note: Note) -> list[tuple[Any, ...]]:
+def routes(doorman: Doorman, pins: Pins, audit: AuditLog) -> list[tuple[Any, ...]]:
     """The addresses of this room."""
-    shared = {"doorman": doorman, "pins": pins, "note": note}
+    shared = {"doorman": doorman, "pins": pins, "audit": audit}
     return [
         (r"/api/boards/([^/]+)/tiles", TilesHandler, shared),
         (r"/api/boards/([^/]+)/tiles/([^/]+)", TileHandler, shared),

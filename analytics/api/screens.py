@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 
 from analytics.api.doorman import Doorman
-from analytics.api.http import BodyHandler
-from analytics.api.websocket import Close
-from analytics.errors import NotFound, Unauthorized, ValidationError
+from analytics.api.http import BodyHandler, read
+from analytics.api.sockets import Close, Sockets
+from analytics.errors import NotFound, Unauthorized
 from analytics.rights import WALL_COOKIE, Principal
 from analytics.screens import (
     COOKIE_DAYS,
@@ -28,12 +28,6 @@ from analytics.screens import (
 BODY_BYTES = 64 << 10
 PLANNED = ("name", "playlist", "theme", "day")
 SAID = ("version", "board", "page", "state", "frame_age_s", "viewport")
-
-
-class LiveSockets(Protocol):
-    """What is needed of the open sockets."""
-
-    def close_key(self, key_id: str, code: int = Close.REVOKED, reason: str = "the key was revoked") -> int: ...
 
 
 class Pairing(Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,18 +76,11 @@ class Pulse(msgspec.Struct, kw_only=True):
 class ScreensHandler(BodyHandler):
     """Base of what admins do with screens."""
 
-    def initialize(self, doorman: Doorman, screens: Screens, sockets: LiveSockets, **_: Any) -> None:  # type: ignore[override]
+    scope = "admin"
+
+    def initialize(self, doorman: Doorman, screens: Screens, sockets: Sockets, **_: Any) -> None:  # type: ignore[override]
         super().initialize(None, doorman, BODY_BYTES)  # type: ignore[arg-type]  # screens need no service
         self.screens, self.sockets = screens, sockets
-
-    def prepare(self) -> None:
-        super().prepare()
-        self.principal.require("admin")
-
-    @property
-    def by(self) -> dict[str, str | None]:
-        """Who acts, for the audit log."""
-        return {"by": f"by {self.principal.name} ({self.principal.key_id})", "address": self.request.remote_ip}
 
     def shown(self, screen: Screen) -> dict[str, Any]:
         heard = self.screens.heard(screen.id)
@@ -240,20 +227,7 @@ def set_cookie(handler: BodyHandler, token: str, secure: bool) -> None:
     handler.set_cookie(WALL_COOKIE, token, expires_days=COOKIE_DAYS, httponly=True, samesite="Strict", secure=secure)
 
 
-T = TypeVar("T", bound=msgspec.Struct)
-
-
-def read(body: bytes, kind: type[T]) -> T:
-    """A body as its struct. Raises ValidationError, which names the field; never repeats a value."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise ValidationError(str(error)[:200], hint=f"the fields are {', '.join(kind.__struct_fields__)}") from None
-    except msgspec.DecodeError:
-        raise ValidationError("expected one JSON object") from None
-
-
-def routes(doorman: Doorman, screens: Screens, sockets: LiveSockets, **more: Any) -> list[tuple[Any, ...]]:
+def routes(doorman: Doorman, screens: Screens, sockets: Sockets, **more: Any) -> list[tuple[Any, ...]]:
     """The addresses of this room. `more`: version (of program and assets), secure (cookies)."""
     shared = {"doorman": doorman, "screens": screens, "sockets": sockets, **more}
     return [

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from analytics.audit import AuditEntry
 from analytics.events import BY_NAME, COLUMNS, KINDS
 from analytics.ingest.json_events import SENT, TYPES
 from analytics.ingest.reasons import Reason
-from analytics.keys import AuditEntry
+from analytics.load.run import Progress
 
 
 def event_shape() -> Any:
@@ -45,6 +47,103 @@ class Accepted(msgspec.Struct):
     repeated: Annotated[int, Meta(description="events that were here already, by their event_id")]
     dropped: Annotated[list[Dropped], Meta(description="events that were not kept")]
     cursor: Annotated[int, Meta(description="position in the store after this body")]
+
+
+class Made(msgspec.Struct):
+    """A dataset that is declared."""
+
+    dataset: Annotated[str, Meta(description="its name")]
+    new: Annotated[bool, Meta(description="whether it was not there before")]
+    board: Annotated[str, Meta(description="the address of its board")]
+
+
+class UploadFile(msgspec.Struct):
+    """A file of an upload."""
+
+    name: Annotated[str, Meta(description="as it was sent")]
+    size: Annotated[int, Meta(description="bytes")]
+
+
+class UploadColumn(msgspec.Struct):
+    """A column of the files, and how it is read."""
+
+    field: Annotated[str, Meta(description="what the file calls it")]
+    name: Annotated[str, Meta(description="what the dataset calls it")]
+    type: Annotated[str, Meta(description="text, integer, number, boolean or time")]
+    form: Annotated[str, Meta(description="how its values are written; empty in the plain way")]
+    read_as: Annotated[str, Meta(description="both, as a change takes it: type or type:form")]
+    note: Annotated[str, Meta(description="what a person should know of it")]
+    values: Annotated[int, Meta(description="values in the sample")]
+    nulls: Annotated[int, Meta(description="rows of the sample without one")]
+    misfits: Annotated[int, Meta(description="values of the sample that do not fit")]
+    choices: Annotated[tuple[str, ...], Meta(description="other likely ways to read it")]
+
+
+class RejectShown(msgspec.Struct):
+    """A row that cannot be kept."""
+
+    file: Annotated[str, Meta(description="of which file")]
+    line: Annotated[int, Meta(description="where; of Parquet the row")]
+    reason: Annotated[str, Meta(description="why, as one word")]
+    expected: Annotated[str, Meta(description="what was expected, and what came")]
+    raw: Annotated[str, Meta(description="how it looks")]
+
+
+class RejectCount(msgspec.Struct):
+    """One reason, and how often."""
+
+    reason: Annotated[str, Meta(description="as one word")]
+    meaning: Annotated[str, Meta(description="what it means")]
+    count: Annotated[int, Meta(description="rows")]
+    line: Annotated[int, Meta(description="where the first one is")]
+    example: Annotated[str, Meta(description="what was expected there")]
+
+
+class RejectsShown(msgspec.Struct):
+    """The rows that cannot be kept."""
+
+    total: Annotated[int, Meta(description="how many so far")]
+    reasons: Annotated[list[RejectCount], Meta(description="the most frequent first")]
+    first: Annotated[list[RejectShown], Meta(description="the first 20")]
+
+
+class Makes(msgspec.Struct):
+    """What a load would make."""
+
+    new: Annotated[bool, Meta(description="whether the dataset is not there yet")]
+    dimensions: Annotated[int, Meta(description="to filter and group by")]
+    metrics: Annotated[int, Meta(description="to measure")]
+    tiles: Annotated[int, Meta(description="of its board")]
+
+
+class UploadShown(msgspec.Struct):
+    """An upload. What follows from looking at the files is there from the state `ready` on."""
+
+    id: Annotated[str, Meta(description="to ask for it with")]
+    state: Annotated[str, Meta(description="receiving, inspecting, ready, loading, done, failed or cancelled")]
+    error: Annotated[dict[str, Any] | None, Meta(description="code, message and hint of a failure")]
+    files: Annotated[list[UploadFile], Meta(description="those that came whole")]
+    dataset: Annotated[str | None, Meta(description="where its rows go")]
+    title: Annotated[str, Meta(description="title of a new dataset; empty: made of its name")]
+    expires: Annotated[datetime, Meta(description="when it is removed")]
+    progress: Annotated[Progress, Meta(description="of the load")]
+    rejects: Annotated[RejectsShown | None, Meta(description="of the sample, then of the load")]
+    board: Annotated[str | None, Meta(description="the address of the board, when it is done")]
+    format: Annotated[str | msgspec.UnsetType, Meta(description="csv, jsonl, json, parquet or mixed")] = msgspec.UNSET
+    delimiter: Annotated[str | msgspec.UnsetType | None, Meta(description="of CSV")] = msgspec.UNSET
+    header: Annotated[bool | msgspec.UnsetType | None, Meta(description="whether CSV names its columns")] = (
+        msgspec.UNSET
+    )
+    encoding: Annotated[str | msgspec.UnsetType, Meta(description="of the text")] = msgspec.UNSET
+    columns: Annotated[list[UploadColumn] | msgspec.UnsetType, Meta(description="in the order of the file")] = (
+        msgspec.UNSET
+    )
+    time: Annotated[str | msgspec.UnsetType | None, Meta(description="the field of the rows' time")] = msgspec.UNSET
+    preview: Annotated[
+        dict[str, list[str | None]] | msgspec.UnsetType, Meta(description="the first 20 rows by field, as written")
+    ] = msgspec.UNSET
+    sampled: Annotated[int | msgspec.UnsetType, Meta(description="rows that were looked at")] = msgspec.UNSET
+    makes: Annotated[Makes | msgspec.UnsetType, Meta(description="what a load would make")] = msgspec.UNSET
 
 
 class TicketAsk(msgspec.Struct):

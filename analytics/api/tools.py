@@ -17,7 +17,7 @@ from analytics import messages
 from analytics.api import documents
 from analytics.api.links import board_query
 from analytics.api.meanings import EXAMPLES
-from analytics.api.routes import POSITION
+from analytics.api.routes.ask import POSITION
 from analytics.api.tool_text import said
 from analytics.errors import NotFound, TooLarge, ValidationError, unknown
 from analytics.messages import AnalyticsUpdate, Compare, Request, WindowLike

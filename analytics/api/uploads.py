@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable
-from datetime import datetime
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Any
 
-import msgspec
-from msgspec import Meta
 from tornado.iostream import StreamClosedError
 from tornado.web import stream_request_body
 
 from analytics.api.doorman import Doorman
-from analytics.api.http import ApiHandler, BodyHandler
-from analytics.errors import NotFound, StorageFull, TooLarge, ValidationError
-from analytics.load.run import Declaration, Progress
+from analytics.api.http import ApiHandler, BodyHandler, read
+from analytics.api.shapes import Made
+from analytics.errors import NotFound, StorageFull, TooLarge
+from analytics.load.run import Declaration
 from analytics.load.uploads import Change, Upload, Uploads
 from analytics.service import Service
 
@@ -25,113 +23,14 @@ CHUNK = 1 << 20
 DECLARATION_BYTES = 1 << 20
 
 
-class Made(msgspec.Struct):
-    """A dataset that is declared."""
-
-    dataset: Annotated[str, Meta(description="its name")]
-    new: Annotated[bool, Meta(description="whether it was not there before")]
-    board: Annotated[str, Meta(description="the address of its board")]
-
-
-class UploadFile(msgspec.Struct):
-    """A file of an upload."""
-
-    name: Annotated[str, Meta(description="as it was sent")]
-    size: Annotated[int, Meta(description="bytes")]
-
-
-class UploadColumn(msgspec.Struct):
-    """A column of the files, and how it is read."""
-
-    field: Annotated[str, Meta(description="what the file calls it")]
-    name: Annotated[str, Meta(description="what the dataset calls it")]
-    type: Annotated[str, Meta(description="text, integer, number, boolean or time")]
-    form: Annotated[str, Meta(description="how its values are written; empty in the plain way")]
-    read_as: Annotated[str, Meta(description="both, as a change takes it: type or type:form")]
-    note: Annotated[str, Meta(description="what a person should know of it")]
-    values: Annotated[int, Meta(description="values in the sample")]
-    nulls: Annotated[int, Meta(description="rows of the sample without one")]
-    misfits: Annotated[int, Meta(description="values of the sample that do not fit")]
-    choices: Annotated[tuple[str, ...], Meta(description="other likely ways to read it")]
-
-
-class RejectShown(msgspec.Struct):
-    """A row that cannot be kept."""
-
-    file: Annotated[str, Meta(description="of which file")]
-    line: Annotated[int, Meta(description="where; of Parquet the row")]
-    reason: Annotated[str, Meta(description="why, as one word")]
-    expected: Annotated[str, Meta(description="what was expected, and what came")]
-    raw: Annotated[str, Meta(description="how it looks")]
-
-
-class RejectCount(msgspec.Struct):
-    """One reason, and how often."""
-
-    reason: Annotated[str, Meta(description="as one word")]
-    meaning: Annotated[str, Meta(description="what it means")]
-    count: Annotated[int, Meta(description="rows")]
-    line: Annotated[int, Meta(description="where the first one is")]
-    example: Annotated[str, Meta(description="what was expected there")]
-
-
-class RejectsShown(msgspec.Struct):
-    """The rows that cannot be kept."""
-
-    total: Annotated[int, Meta(description="how many so far")]
-    reasons: Annotated[list[RejectCount], Meta(description="the most frequent first")]
-    first: Annotated[list[RejectShown], Meta(description="the first 20")]
-
-
-class Makes(msgspec.Struct):
-    """What a load would make."""
-
-    new: Annotated[bool, Meta(description="whether the dataset is not there yet")]
-    dimensions: Annotated[int, Meta(description="to filter and group by")]
-    metrics: Annotated[int, Meta(description="to measure")]
-    tiles: Annotated[int, Meta(description="of its board")]
-
-
-class UploadShown(msgspec.Struct):
-    """An upload. What follows from looking at the files is there from the state `ready` on."""
-
-    id: Annotated[str, Meta(description="to ask for it with")]
-    state: Annotated[str, Meta(description="receiving, inspecting, ready, loading, done, failed or cancelled")]
-    error: Annotated[dict[str, Any] | None, Meta(description="code, message and hint of a failure")]
-    files: Annotated[list[UploadFile], Meta(description="those that came whole")]
-    dataset: Annotated[str | None, Meta(description="where its rows go")]
-    title: Annotated[str, Meta(description="title of a new dataset; empty: made of its name")]
-    expires: Annotated[datetime, Meta(description="when it is removed")]
-    progress: Annotated[Progress, Meta(description="of the load")]
-    rejects: Annotated[RejectsShown | None, Meta(description="of the sample, then of the load")]
-    board: Annotated[str | None, Meta(description="the address of the board, when it is done")]
-    format: Annotated[str | msgspec.UnsetType, Meta(description="csv, jsonl, json, parquet or mixed")] = msgspec.UNSET
-    delimiter: Annotated[str | msgspec.UnsetType | None, Meta(description="of CSV")] = msgspec.UNSET
-    header: Annotated[bool | msgspec.UnsetType | None, Meta(description="whether CSV names its columns")] = (
-        msgspec.UNSET
-    )
-    encoding: Annotated[str | msgspec.UnsetType, Meta(description="of the text")] = msgspec.UNSET
-    columns: Annotated[list[UploadColumn] | msgspec.UnsetType, Meta(description="in the order of the file")] = (
-        msgspec.UNSET
-    )
-    time: Annotated[str | msgspec.UnsetType | None, Meta(description="the field of the rows' time")] = msgspec.UNSET
-    preview: Annotated[
-        dict[str, list[str | None]] | msgspec.UnsetType, Meta(description="the first 20 rows by field, as written")
-    ] = msgspec.UNSET
-    sampled: Annotated[int | msgspec.UnsetType, Meta(description="rows that were looked at")] = msgspec.UNSET
-    makes: Annotated[Makes | msgspec.UnsetType, Meta(description="what a load would make")] = msgspec.UNSET
-
-
 class AdminHandler(BodyHandler):
-    """Base: admins only, small JSON bodies."""
+    """Base: small JSON bodies."""
+
+    scope = "admin"
 
     def initialize(self, service: Service, doorman: Doorman, uploads: Uploads) -> None:  # type: ignore[override]
         super().initialize(service, doorman, DECLARATION_BYTES)
         self.uploads = uploads
-
-    def prepare(self) -> None:
-        super().prepare()
-        self.principal.require("admin")
 
     def show(self, upload: Upload, status: int = 200) -> None:
         self.send(self.uploads.told(upload), status)
@@ -141,7 +40,7 @@ class DatasetHandler(AdminHandler):
     """PUT and DELETE /api/datasets/{name}."""
 
     async def put(self, name: str) -> None:
-        declaration = _read(self.body, Declaration)
+        declaration = read(self.body or b"{}", Declaration)
         new = await self.service.declare(self.principal, name, declaration)
         self.send(Made(name, new, f"/board?board={name}"), 201 if new else 200)
 
@@ -155,6 +54,8 @@ class DatasetHandler(AdminHandler):
 class UploadsHandler(ApiHandler):
     """POST /api/uploads: one file, its bytes as the body, written to disk as they come."""
 
+    scope = "admin"
+
     def initialize(self, service: Service, doorman: Doorman, uploads: Uploads) -> None:  # type: ignore[override]
         super().initialize(service, doorman)
         self.uploads = uploads
@@ -167,7 +68,6 @@ class UploadsHandler(ApiHandler):
 
     def prepare(self) -> None:
         super().prepare()
-        self.principal.require("admin")
         limit = self.uploads.max_bytes
         # what is over the limit is read and thrown away, so that the sender sees the answer and not a reset
         self.request.connection.set_max_body_size(1 << 40)  # type: ignore[union-attr]
@@ -255,7 +155,7 @@ class UploadHandler(AdminHandler):
         self.show(self.uploads.find(self.principal, id))
 
     async def put(self, id: str) -> None:
-        self.show(await self.uploads.change(self.principal, id, _read(self.body, Change)))
+        self.show(await self.uploads.change(self.principal, id, read(self.body or b"{}", Change)))
 
     async def delete(self, id: str) -> None:
         await self.uploads.remove(self.principal, id)
@@ -292,16 +192,6 @@ class RejectsHandler(AdminHandler):
 
 def _in_thread(file: IO[bytes], size: int) -> Awaitable[bytes]:
     return asyncio.to_thread(file.read, size)
-
-
-def _read(body: bytes, kind: Any) -> Any:
-    """A body as its struct. Raises ValidationError, which names the field."""
-    try:
-        return msgspec.json.decode(body or b"{}", type=kind)
-    except msgspec.ValidationError as error:
-        raise ValidationError(str(error)[:200], hint=f"the fields are {', '.join(kind.__struct_fields__)}") from None
-    except msgspec.DecodeError:
-        raise ValidationError("expected one JSON object") from None
 
 
 def routes(service: Service, doorman: Doorman, uploads: Uploads) -> list[tuple[Any, ...]]:

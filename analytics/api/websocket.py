@@ -15,17 +15,18 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from enum import IntEnum
 from typing import Any
 
 import msgspec
 from tornado.iostream import IOStream, StreamClosedError
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.websocket import WebSocketClosedError
 
 from analytics import messages
 from analytics.api.doorman import Doorman
+from analytics.api.handshake import Handshake
+from analytics.api.sockets import CLOSE_GRACE_S, V1, Bucket, Close, Sockets
 from analytics.api.tickets import Tickets
-from analytics.errors import Overloaded, PlumblineError, RateLimited, TooLarge, Unauthorized, ValidationError
+from analytics.errors import PlumblineError, RateLimited, TooLarge, ValidationError
 from analytics.messages import (
     ErrorReply,
     Message,
@@ -38,189 +39,27 @@ from analytics.messages import (
     Unsubscribed,
     Welcome,
 )
-from analytics.rights import Principal
 from analytics.service import Service, faced
 
 log = logging.getLogger(__name__)
 
-V1 = "analytics.v1"
-TICKET = "ticket."
-EMBED = "embed"  # the argument by which our page /embed says whose frame it is in
 ABUSE = 20  # refused messages in a row before the socket is closed
 REPLY_FACTOR = 4  # answers may fill the buffer this far beyond what frames may
-CLOSE_GRACE_S = 1.0  # a peer that does not answer our close is cut after this
 FLOOD_GRACE_S = 0.05  # what a flood has sent already is not read to its end
 
 
-class Close(IntEnum):
-    """Why the server closes: 4000-4499 come back, 4500-4999 do not."""
-
-    ADMIN = 4000
-    DRAIN = 4001
-    NO_PONG = 4002
-    SLOW_READER = 4008
-    LIFETIME = 4009
-    FLOOD = 4029
-    BAD_KEY = 4501
-    REVOKED = 4503
-    LIMIT = 4504
-    PROTOCOL = 4505
-
-
-class SocketLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of sockets; each is a setting."""
-
-    message_bytes: int = 64 << 10
-    subscriptions: int = 100
-    in_flight: int = 16
-    messages_per_s: int = 20
-    burst: int = 40
-    key_messages_per_s: int = 200
-    buffer_bytes: int = 256 << 10
-    slow_s: float = 30.0
-    ping_s: float = 20.0
-    lifetime_s: float = 86400.0
-    sockets: int = 5000
-    sockets_per_key: int = 50
-
-
-class Sockets:
-    """The open sockets: counted against their limits, swept once a second, drained at the end."""
-
-    def __init__(self, limits: SocketLimits, alive: Callable[[str], bool]) -> None:
-        """alive: whether a key still counts, by its id."""
-        self.limits = limits
-        self.open: set[AnalyticsSocket] = set()
-        self.draining = False
-        self._alive = alive
-        self._per_key: dict[str, int] = {}
-        self._buckets: dict[str, Bucket] = {}
-        self._by_token: dict[str, AnalyticsSocket] = {}
-        self._emptied = asyncio.Event()
-
-    def check_room(self, principal: Principal) -> None:
-        """Raises Overloaded or RateLimited when one more socket of this principal is too many."""
-        if self.draining:
-            raise Overloaded("the server is about to stop", hint="come back in a moment", retry_after_ms=1000)
-        if len(self.open) >= self.limits.sockets:
-            raise Overloaded(f"{len(self.open):,} sockets are open, the most there may be", retry_after_ms=5000)
-        if self._per_key.get(principal.key_id, 0) >= self.limits.sockets_per_key:
-            raise RateLimited(
-                f"this key has {self.limits.sockets_per_key} sockets open, the most it may have",
-                hint="close one, or share one socket among subscriptions",
-                retry_after_ms=5000,
-            )
-
-    def joined(self, socket: AnalyticsSocket) -> Bucket:
-        """Count a socket in; gives the rate bucket that all sockets of its key share."""
-        key = socket.principal.key_id
-        self.open.add(socket)
-        if socket.token:
-            self._by_token[socket.token] = socket
-        self._per_key[key] = self._per_key.get(key, 0) + 1
-        rate = self.limits.key_messages_per_s
-        return self._buckets.setdefault(key, Bucket(rate, 2 * rate))
-
-    def left(self, socket: AnalyticsSocket) -> None:
-        """Count a socket out."""
-        if socket not in self.open:
-            return
-        self.open.discard(socket)
-        self._by_token.pop(socket.token, None)
-        key = socket.principal.key_id
-        self._per_key[key] -= 1
-        if not self._per_key[key]:
-            del self._per_key[key], self._buckets[key]
-        if not self.open:
-            self._emptied.set()
-
-    def list(self) -> list[dict[str, Any]]:
-        """Each open socket as plain data, for people who look after the server."""
-        return [socket.described() for socket in self.open]
-
-    def embedded(self, token: str) -> Principal | None:
-        """Who an embedded board shows for, by the token of its socket; None once that is closed or its key ended."""
-        socket = self._by_token.get(token)
-        return socket.principal if socket and not socket.ending and self._alive(socket.principal.key_id) else None
-
-    def close(self, conn: str, code: int = Close.ADMIN, reason: str = "closed by an administrator") -> bool:
-        """Close one socket by its name; False when there is none."""
-        found = next((s for s in self.open if s.conn == conn), None)
-        if found is not None:
-            found.end(code, reason)
-        return found is not None
-
-    def close_key(self, key_id: str, code: int = Close.REVOKED, reason: str = "the key was revoked") -> int:
-        """Close all sockets of a key; gives how many."""
-        found = [s for s in self.open if s.principal.key_id == key_id]
-        for socket in found:
-            socket.end(code, reason)
-        return len(found)
-
-    def sweep(self) -> None:
-        """Once a second: cut who was revoked, fell silent, or reads too slowly."""
-        for key in [k for k in self._per_key if not self._alive(k)]:
-            self.close_key(key)
-        for socket in list(self.open):
-            socket.swept()
-
-    async def drain(self, grace_s: float = 5.0) -> None:
-        """Say going_away, let requests under way end, close with 4001, cut who is still there. Takes at most
-        `grace_s` and the grace of a close."""
-        self.draining = True
-        if not self.open:
-            return
-        going = messages.encode(messages.GoingAway(reconnect_after_ms=secrets.randbelow(2000) + 500))
-        for socket in list(self.open):
-            if socket.protocol == V1:
-                socket.send(going)
-        busy = [task for socket in self.open for task in socket.under_way]
-        if busy:
-            await asyncio.wait(busy, timeout=grace_s)
-        self._emptied.clear()
-        for socket in list(self.open):
-            socket.end(Close.DRAIN, "draining")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._emptied.wait(), 2 * CLOSE_GRACE_S)
-
-
-class Bucket:
-    """A token bucket: `rate` messages a second, `burst` at once."""
-
-    __slots__ = ("_at", "_burst", "_level", "_rate")
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._rate, self._burst, self._level, self._at = rate, burst, float(burst), time.monotonic()
-
-    def take(self) -> float:
-        """0 when there was a token, else the seconds until there is one."""
-        now = time.monotonic()
-        self._level = min(self._burst, self._level + (now - self._at) * self._rate)
-        self._at = now
-        if self._level >= 1:
-            self._level -= 1
-            return 0.0
-        return (1 - self._level) / self._rate
-
-
-class AnalyticsSocket(WebSocketHandler):
+class AnalyticsSocket(Handshake):
     """One connection. Its own fields are slots, for there are thousands of these and a large dictionary costs."""
 
     __slots__ = (
         "_behind_since", "_bucket", "_cut", "_ending", "_heard_at", "_inbox", "_life", "_refused", "_shared_bucket",
-        "_tasks", "_unwelcome", "_worker", "conn", "doorman", "last_seen", "limits", "opened_at", "principal",
-        "protocol", "service", "sockets", "subscriptions", "tickets", "token", "under_way",
+        "_tasks", "_worker", "conn", "last_seen", "limits", "opened_at", "protocol", "subscriptions", "under_way",
     )  # fmt: skip
 
     def initialize(self, service: Service, doorman: Doorman, sockets: Sockets, tickets: Tickets) -> None:
-        self.service = service
-        self.doorman = doorman
-        self.sockets = sockets
-        self.tickets = tickets
+        super().initialize(service, doorman, sockets, tickets)
         self.limits = limits = sockets.limits
-        self.principal: Principal
         self.conn = secrets.token_hex(6)
-        self.token = ""  # an embedded board's, for its figures
         self.protocol: str | None = None  # Tornado forgets it when a close begins
         self.opened_at = self.last_seen = time.time()  # for people; how long it is silent goes by its own clock
         self._heard_at = time.monotonic()
@@ -233,71 +72,10 @@ class AnalyticsSocket(WebSocketHandler):
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = 0
         self._behind_since: float | None = None
-        self._unwelcome: tuple[int, str] | None = None
         self._ending = False
         self._cut: asyncio.Future[None] | None = None
 
-    # the handshake
-
-    def prepare(self) -> None:
-        ticket = self._offered_ticket()
-        try:
-            self.principal = self._by_ticket(ticket) if ticket else self._by_key_or_cookie()
-            self.principal.require("read")
-            self.sockets.check_room(self.principal)
-        except PlumblineError as error:
-            if ticket is None:
-                raise
-            # a page cannot see why an upgrade was refused: accept, and close with the reason
-            code = Close.LIMIT if error.status in (429, 503) else Close.BAD_KEY
-            self._unwelcome = (code, error.message[:100])
-
-    def _by_ticket(self, ticket: str) -> Principal:
-        """A page of the ticket's site, or our own page /embed in a frame of it, which says whose frame it is in."""
-        parent = self.get_query_argument(EMBED, None)
-        if parent is None:
-            return self.tickets.redeem(ticket, self._origin())
-        if self._origin() is None or not self.doorman.origin_allowed(self.request):
-            raise Unauthorized("only the page /embed of this server shows boards in frames")
-        found = self.tickets.redeem_embedded(ticket, parent, lambda origin: self.doorman.ours(origin, self.request))
-        self.token = secrets.token_urlsafe(24)
-        return found
-
-    def _by_key_or_cookie(self) -> Principal:
-        if EMBED in self.request.query_arguments:
-            raise Unauthorized("an embedded board comes with a ticket")
-        return self.doorman.principal(self.request)
-
-    def _offered_ticket(self) -> str | None:
-        offered = [p.strip() for p in self.request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-        return next((p.removeprefix(TICKET) for p in offered if p.startswith(TICKET)), None)
-
-    def _origin(self) -> str | None:
-        return self.request.headers.get("Origin")
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None))[1]
-        shown = faced(error) if isinstance(error, PlumblineError) else None
-        problem: dict[str, Any] = (
-            shown.problem() if shown else {"type": "about:blank", "title": self._reason, "status": status_code}
-        )
-        self.set_status(shown.status if shown else status_code)
-        self.set_header("Content-Type", "application/problem+json")
-        if "retry_after_ms" in problem:
-            self.set_header("Retry-After", str(max(1, round(problem["retry_after_ms"] / 1000))))
-        self.finish(msgspec.json.encode(problem))
-
-    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if not isinstance(value, PlumblineError):
-            super().log_exception(typ, value, tb)
-
-    def check_origin(self, origin: str) -> bool:
-        if self._offered_ticket() is not None:  # bound to its origin, or refused already
-            return True
-        return self.doorman.key_in(self.request) is not None or self.doorman.origin_allowed(self.request)
-
-    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
-        return V1 if V1 in subprotocols else None
+    # the beginning
 
     @property
     def max_message_size(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import ssl
 import time
@@ -18,12 +17,13 @@ import msgspec
 
 from analytics.client.arguments import Filters, WindowLike, base, checked, filtered, listed, windowed
 from analytics.client.core import Core, State
-from analytics.client.faults import Unreachable, fresh
+from analytics.client.faults import fresh
 from analytics.client.http import Http
 from analytics.client.link import Link
 from analytics.client.paging import followed
 from analytics.client.results import Accepted, Drop, Result, Update
-from analytics.client.sender import Sender, Stamp, packed
+from analytics.client.retrying import Retrying
+from analytics.client.sender import Sender, Stamp
 from analytics.client.streams import States, Subscription, delivered
 from analytics.client.topics import Mode
 from analytics.errors import PlumblineError, Timeout
@@ -84,6 +84,7 @@ class AsyncClient:
         )
         self._link = Link(self._core, stirred, url=self.url, headers=headers, timeout_s=timeout_s, tls=tls)
         self._http = Http(self.url, headers, timeout_s, tls)
+        self._retrying = Retrying(self._http, self._core, timeout_s)
         self._callbacks: dict[object, Callable[[State], Any]] = {}
         self._watchers: WeakSet[States] = WeakSet()
         self._runner: asyncio.Task[None] | None = None
@@ -263,7 +264,7 @@ class AsyncClient:
         self, what: Literal["datasets", "dimensions", "metrics", "boards"] = "metrics"
     ) -> list[dict[str, Any]]:
         """What is declared on the server and visible to this key."""
-        found: list[dict[str, Any]] = msgspec.json.decode(await self._over_http("GET", f"/api/{what}"))
+        found: list[dict[str, Any]] = msgspec.json.decode(await self._retrying.exchange("GET", f"/api/{what}"))
         return found
 
     # streams
@@ -294,7 +295,7 @@ class AsyncClient:
         An event without an event_id gets one, so that the retries of this call cannot count it twice.
         """
         lines = [self._stamp.line(event) for event in events]
-        return _accepted(await self._over_http("POST", f"/api/ingest/{dataset}", lines))
+        return await self._retrying.ingest(dataset, lines)
 
     def sender(
         self,
@@ -314,7 +315,7 @@ class AsyncClient:
         if self._core.error is not None and self.state.name == "closed":
             raise fresh(self._core.error)
         sender = Sender(
-            self._post,
+            self._retrying.ingest_once,
             dataset,
             self._core.backoff,
             max_events=max_events,
@@ -349,34 +350,6 @@ class AsyncClient:
     def _too_late(self) -> Timeout:
         return Timeout(f"no answer within {self._timeout_s:g} s; the connection is {self.state}")
 
-    async def _over_http(self, method: str, path: str, lines: list[bytes] | None = None) -> bytes:
-        deadline = time.monotonic() + self._timeout_s
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                for attempt in itertools.count():
-                    try:
-                        return await self._exchange(method, path, lines)
-                    except PlumblineError as error:
-                        pause = self._core.retry_pause(error, attempt)
-                        if pause is None or time.monotonic() + pause > deadline:
-                            raise
-                        if isinstance(error, Unreachable):  # no connection to wait for here
-                            pause = self._core.backoff.pause(attempt)
-                    await asyncio.sleep(pause)
-        except TimeoutError:
-            raise Timeout(f"no answer to {method} {path} within {self._timeout_s:g} s") from None
-        raise AssertionError
-
-    async def _exchange(self, method: str, path: str, lines: list[bytes] | None = None) -> bytes:
-        if lines is None:
-            return await self._http.exchange(method, path)
-        return await self._http.exchange(
-            method, path, partial(packed, lines), Content_Type="application/x-ndjson", Content_Encoding="gzip"
-        )
-
-    async def _post(self, dataset: str, lines: list[bytes]) -> Accepted:
-        return _accepted(await self._exchange("POST", f"/api/ingest/{dataset}", lines))
-
     # the socket
 
     def _start(self) -> None:
@@ -403,10 +376,3 @@ def _settle(future: asyncio.Future[Message], reply: Message | PlumblineError) ->
         future.set_exception(reply)
     else:
         future.set_result(reply)
-
-
-def _accepted(answer: bytes) -> Accepted:
-    try:
-        return msgspec.json.decode(answer, type=Accepted)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Unreachable("an answer that is not Plumbline's", hint="is there a proxy that signs people in?") from None

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from analytics.insights import kernel as k
 from analytics.insights import shift
 from analytics.insights.compiled import AVAILABLE, cells
+from analytics.insights.rarity import HISTOGRAM
 from analytics.insights.season import detect
 
 LEVEL = 0.95
@@ -89,7 +90,7 @@ class Expected:
     def __init__(self, *, season: int | None = None, lower: float | None = None, upper: float | None = None) -> None:
         self.marks: list[Mark] = []
         self._state = cells(k.STATE)
-        self._histograms = cells(k.FEATURES * k.HISTOGRAM)
+        self._histograms = cells(k.FEATURES * HISTOGRAM)
         self._nets = cells(k.NETS_KEPT * k.NET_SIZE)
         self._shift = cells(shift.STATE)
         self._incident: Mark | None = None  # the one that the kernel speaks of

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 from analytics.insights import shift
-from analytics.insights.compiled import Cells, compiled, summed
+from analytics.insights.compiled import Cells, compiled
+from analytics.insights.rarity import HISTOGRAM, RAREST, rarity
 
 NAN = math.nan
 # Given once
@@ -33,21 +34,14 @@ STATE = 64
 SPIKE, DIP, SHIFT_UP, SHIFT_DOWN, SILENCE = range(1, 6)
 OPENED, REOPENED, CHANGED, BACK_AGAIN, ADOPTED = range(1, 6)
 
-# A histogram: counts by quarter octave around its first value, and the exponential tail of the largest
-TOTAL, CUT, BEYOND, EXCESS, ANCHOR, NEXT, BINS = range(7)
-PER_OCTAVE = 4
-SPAN = 192
-HISTOGRAM = BINS + SPAN
 FEATURES = 7
 COMBINED = 5  # the histogram of the sum of the five before it
 OUTSIDE = 6  # that of the distance from the expected value, in mean distances
-MEMORY = 32768  # values after which the old ones count half
 
 RATES = (0.05, 0.2, 0.6, 0.3)
 TREND_RATE = 0.05
 NETS_KEPT = 4  # of the value, its residual, and the short mean of each
 NET_SIZE = 512
-RAREST = 30.0
 MOST = 3.0  # one feature alone says no more than 1 in 1,000
 MISSES = 0.05  # share of values that may lie outside
 OPENS = 4.0  # evidence, -log10 of the tail, that opens an incident
@@ -56,66 +50,6 @@ CLOSES = 3  # buckets back inside the range that close it
 LINGERS = 24  # buckets in which the next value outside on the same side is still the same incident
 SHIFTS = 12  # buckets outside until the new level is the expected one
 HUSHES = 3  # quiet buckets that may be a silence
-
-
-@compiled
-def rarity(H: Cells, at: int, value: float, most: float) -> float:
-    """-log10 of how often a feature was at least this large, then counted in, as no rarer than `most`.
-
-    Above its upper 2 % an exponential tail speaks for what was never seen: not at its likeliest rate, but over all
-    rates that the few seen allow (the predictive distribution, a Lomax), so that a short past claims little.
-    """
-    total = H[at + TOTAL]
-    bin_ = 0
-    if value > 0:
-        octave = math.log2(value) * PER_OCTAVE
-        if H[at + ANCHOR] == 0:
-            H[at + ANCHOR] = octave + 1e-9
-        bin_ = int(min(max(octave - H[at + ANCHOR] + SPAN / 2, 1.0), SPAN - 1.0))
-    if total >= H[at + NEXT]:
-        seek_tail(H, at)
-    cut = int(H[at + CUT])
-    told = 0.0
-    if total >= 20:
-        beyond = H[at + BEYOND]
-        if bin_ > cut:
-            told = math.log10(total / beyond) + beyond * math.log10(1 + (bin_ - cut) / H[at + EXCESS])
-            if told > most:
-                bin_ = min(
-                    bin_, cut + int((10 ** (max(most - math.log10(total / beyond), 0.0) / beyond) - 1) * H[at + EXCESS])
-                )
-        else:
-            first = at + BINS
-            told = -math.log10((summed(H[first + bin_ + 1 : first + SPAN]) + 0.5 * H[first + bin_] + 0.01) / total)
-    H[at + BINS + bin_] += 1
-    H[at + TOTAL] += 1
-    if bin_ >= cut:
-        H[at + BEYOND] += 1
-        H[at + EXCESS] += bin_ - cut + 0.5
-    return min(told, RAREST)
-
-
-@compiled
-def seek_tail(H: Cells, at: int) -> None:
-    """Find the bin above which the largest 2 % lie, and how far they reach; forget half once memory is full."""
-    if H[at + TOTAL] >= MEMORY:
-        for i in range(at + BINS, at + HISTOGRAM):
-            H[i] *= 0.5
-        H[at + TOTAL] *= 0.5
-    first = at + BINS
-    beyond = 0.0
-    cut = SPAN
-    wanted = max(0.02 * H[at + TOTAL], 5.0)
-    while cut > 0 and beyond < wanted:
-        cut -= 1
-        beyond += H[first + cut]
-    excess = 0.0
-    for i in range(cut, SPAN):
-        excess += H[first + i] * (i - cut + 0.5)
-    H[at + CUT] = cut
-    H[at + BEYOND] = beyond
-    H[at + EXCESS] = excess
-    H[at + NEXT] = min(H[at + TOTAL] * 1.05 + 1, MEMORY)
 
 
 @compiled

@@ -1,14 +1,11 @@
-"""What the fault tests share: servers with settings of their own, and a client that speaks the wire by itself."""
+"""What the fault tests share: a client that speaks the wire by itself."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import socket as sockets
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -16,25 +13,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 
-from analytics.settings import Settings
-from tests.conftest import Served
-
 BOARD = {"type": "board", "board": "overview"}
 PATIENCE_S = 20.0
-
-
-@asynccontextmanager
-async def serving(data: Path, now: Callable[[], datetime] | None = None, **settings: Any) -> AsyncIterator[Served]:
-    """A server in the test's own loop, with these settings and this clock."""
-    from app import App, utc_now
-
-    defaults: dict[str, Any] = {"port": 0, "data": data, "demo": False}
-    app = App(Settings(**defaults | settings), now or utc_now)
-    await app.start()
-    try:
-        yield Served(app)
-    finally:
-        await app.stop()
 
 
 async def v1(url: str, key: str, **how: Any) -> ClientConnection:

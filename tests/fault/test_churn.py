@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from tests.conftest import Served, flow, until
-from tests.fault.parts import serving, stand, v1
+from tests.conftest import Served, flow, serving, until
+from tests.fault.parts import stand, v1
 
 PER_CYCLE = 500  # bytes; one forgotten socket costs more than ten thousand
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from analytics.errors import Unauthorized
-from tests.conftest import flow, rfc3339, until
-from tests.fault.parts import BOARD, hear, hear_until, serving, stand, v1
+from tests.conftest import flow, rfc3339, serving, until
+from tests.fault.parts import BOARD, hear, hear_until, stand, v1
 
 HOUR = 3600.0
 AGES = {"age_s", "usual_s", "freshness_s", "freshness", "lag_s", "completeness", "confidence"}

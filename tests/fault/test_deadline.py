@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Served, flow, until
-from tests.fault.parts import hear, hear_until, say, serving, stand, v1
+from tests.conftest import Served, flow, serving, until
+from tests.fault.parts import hear, hear_until, say, stand, v1
 
 ENDLESS = "SELECT count(*) FROM range(1000000000) a, range(1000000000) b"
 FLOWS = {"type": "query", "metrics": ["flows"]}

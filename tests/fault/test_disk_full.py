@@ -8,7 +8,6 @@ import json
 import resource
 import secrets
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pytest
 from analytics.errors import Overloaded, StorageFull
 from analytics.store.base import Ack
 from analytics.store.duckdb import DuckDBStore
-from tests.conftest import Running, flow, request, until
+from tests.conftest import Running, files_at_most, flow, request, until
 from tests.small import events, workspace
 
 ROWS = 300
@@ -124,13 +123,3 @@ async def count(store: DuckDBStore) -> int:
             return int((await store.read("SELECT count(*) AS n FROM {events}"))["n"][0].as_py())
         except Overloaded:
             await asyncio.sleep(0)
-
-
-@contextlib.contextmanager
-def files_at_most(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from tests.conftest import Served, flow, until
-from tests.fault.parts import BOARD, hear, serving, v1
+from tests.conftest import Served, flow, serving, until
+from tests.fault.parts import BOARD, hear, v1
 
 CODES = {"VALIDATION_ERROR", "NOT_FOUND", "FORBIDDEN", "TOO_LARGE"}
 LONE = "\ud800"  # half a character: legal in a JSON escape, not in UTF-8

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
-from tests.conftest import Served, flow, until
-from tests.fault.parts import closed_with, hear_until, percentile, serving, stand, v1
+from tests.conftest import Served, flow, serving, until
+from tests.fault.parts import closed_with, hear_until, percentile, stand, v1
 
 LIVE = 200
 TICKS = 15

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics.hub import Hub
-from tests.conftest import ROOT, flow
-from tests.fault.parts import serving
+from tests.conftest import ROOT, flow, serving
 
 CROWD = 300
 BACK_S = 20.0

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analytics.settings import Settings
-from tests.conftest import Served, flow
+from tests.conftest import Served, flow, serving
 
 
 def fleet(ago_s: float, large: int, web_ms: float) -> list[dict[str, object]]:
@@ -99,14 +98,9 @@ boards:
 
 
 async def test_an_edited_workspace_counts_at_once_and_a_broken_one_keeps_the_last_good(tmp_path: Path) -> None:
-    from app import App
-
     file = tmp_path / "mine.yaml"
     file.write_text(OWN.replace("TITLE", "First"))
-    app = App(Settings(port=0, data=tmp_path / "data", demo=False, workspace=[file]))
-    await app.start()
-    try:
-        served = Served(app)
+    async with serving(tmp_path / "data", workspace=[file]) as served:
         await served.ingest([flow()])
 
         async def title() -> tuple[str, str | None, str]:
@@ -116,17 +110,15 @@ async def test_an_edited_workspace_counts_at_once_and_a_broken_one_keeps_the_las
         first = await title()
         assert first[:2] == ("First", None)
         file.write_text(OWN.replace("TITLE", "Second"))
-        assert app.workspaces.reload_if_changed()
+        assert served.app.workspaces.reload_if_changed()
         second = await title()
         assert second[:2] == ("Second", None)
         assert second[2] != first[2]
         file.write_text(OWN.replace("count:", "cout:"))
-        app.workspaces.reload_if_changed()
+        served.app.workspaces.reload_if_changed()
         kept, error, layout = await title()
         assert kept == "Second"
         assert layout == second[2]
         assert error is not None
         assert "mine.yaml:3" in error
         assert "'count'" in error
-    finally:
-        await app.stop()

@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from analytics.settings import Settings
-from tests.conftest import ROOT, Running, Served, flow
+from tests.conftest import ROOT, Running, Served, flow, serving
 
 SECRET = "sk-not-to-be-seen-anywhere"
 
@@ -256,19 +255,10 @@ def recorded() -> Iterator[Recorded]:
 @pytest.fixture
 async def filled(recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     """A server that asks the recorded endpoint what its grammar does not understand."""
-    from app import App
-
     monkeypatch.setenv("PLUMBLINE_ASK_MODEL_KEY", SECRET)
-    app = App(
-        Settings(port=0, data=tmp_path / "data", demo=False, ask_model_url=recorded.url, ask_model="tiny", self_s=0)
-    )
-    await app.start()
-    try:
-        served = Served(app)
+    async with serving(tmp_path / "data", ask_model_url=recorded.url, ask_model="tiny", self_s=0) as served:
         await served.ingest(fleet())
         yield served
-    finally:
-        await app.stop()
 
 
 BLUE = "errorz in blue for the planner, please, in a haiku"

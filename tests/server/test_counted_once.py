@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from analytics.settings import Settings
-from tests.conftest import Served
+from tests.conftest import Served, serving
 from tests.told_calls import (
     SOURCE,
     TELLING,
@@ -60,23 +59,15 @@ SUBSETS = [ways for ways in EVERY if ways & TELLING or ways == {"delta", "cumula
 ASKED = ("read", "written", "tokens", "spend", "cost_reported")
 
 
-@contextlib.asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[Served]:
-    from app import App
-
+def proving(folder: Path) -> AbstractAsyncContextManager[Served]:
     file = folder / "proof.yaml"
     file.write_text(WORKSPACE)
-    app = App(Settings(port=0, data=folder / "data", demo=False, workspace=[file]))
-    await app.start()
-    try:
-        yield Served(app)
-    finally:
-        await app.stop()
+    return serving(folder / "data", workspace=[file])
 
 
 @pytest.fixture
 async def served_proof(tmp_path: Path) -> AsyncIterator[Served]:
-    async with serving(tmp_path) as served:
+    async with proving(tmp_path) as served:
         yield served
 
 
@@ -117,7 +108,7 @@ async def test_every_way_and_all_of_them_tell_the_truth(tmp_path: Path, seed: in
     files = Files(tmp_path / "config", written, chance)
     cuts = [0, *([len(actions) // 2] if seed < 2 else []), len(actions)]  # a restart within
     for first, last in pairwise(cuts):
-        async with serving(tmp_path) as served:
+        async with proving(tmp_path) as served:
             for path, groups in actions[first:last]:
                 if path:
                     await post(served, path, groups)
@@ -137,7 +128,7 @@ async def test_every_way_and_all_of_them_tell_the_truth(tmp_path: Path, seed: in
 
 async def test_of_the_counters_a_quarter_arrives_and_the_ledger_says_so(tmp_path: Path) -> None:
     chance = random.Random(7)
-    async with serving(tmp_path) as served:
+    async with proving(tmp_path) as served:
         sessions = [Session(f"s{n}", "proof-1", "delta", chance, even=True) for n in range(8)]
         sent = Sent(sessions, {"log"}, chance)
         points = [each for session in sessions for each in delta(session.calls) if is_tokens(each)]

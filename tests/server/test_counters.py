@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import math
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,7 @@ from opentelemetry.sdk.metrics.view import (
 from opentelemetry.sdk.resources import Resource
 
 from analytics.rights import Principal
-from analytics.settings import Settings
-from tests.conftest import Served, until
+from tests.conftest import Served, serving, until
 
 WORKSPACE = """metrics:
   requests: {sum: value, where: {kind: usage, name: http.server.requests}, title: Requests}
@@ -35,18 +34,10 @@ WORKSPACE = """metrics:
 NAME = "http.server.requests"
 
 
-@contextlib.asynccontextmanager
-async def serving(folder: Path, port: int = 0) -> AsyncIterator[Served]:
-    from app import App
-
+def counting(folder: Path, port: int = 0) -> AbstractAsyncContextManager[Served]:
     file = folder / "mine.yaml"
     file.write_text(WORKSPACE)
-    app = App(Settings(port=port, data=folder / "data", demo=False, workspace=[file]))
-    await app.start()
-    try:
-        yield Served(app)
-    finally:
-        await app.stop()
+    return serving(folder / "data", port=port, workspace=[file])
 
 
 async def requests(served: Served) -> float:
@@ -103,14 +94,14 @@ def temporality(request: pytest.FixtureRequest) -> AggregationTemporality:
 async def test_two_processes_and_a_restart_of_either_side_count_once(
     tmp_path: Path, temporality: AggregationTemporality
 ) -> None:
-    async with serving(tmp_path) as served:
+    async with counting(tmp_path) as served:
         port, key = served.app.server.port, served.key
         one, other = Process(served, temporality), Process(served, temporality)
         await one.served(3, 4)
         await other.served(10)
         await one.served(5)
         assert await requests(served) == 22
-    async with serving(tmp_path, port) as served:
+    async with counting(tmp_path, port) as served:
         served.key = key
         await one.served(1)
         await other.served()
@@ -140,7 +131,7 @@ async def test_quantiles_of_real_histograms_are_within_what_they_state(
 ) -> None:
     chance = random.Random(5)
     took: list[float] = []
-    async with serving(tmp_path) as served:
+    async with counting(tmp_path) as served:
         silent = await total(served, "took_p95")
         assert (silent["value"], silent["reason"]) == (None, "no histogram in this window")
         for kind, made in BUCKETS.items():
@@ -185,7 +176,7 @@ async def test_what_the_store_refuses_is_counted_when_it_is_sent_again(tmp_path:
         raise OSError(28, "No space left on device")
 
     start = int(datetime.now(UTC).timestamp() - 60) * 10**9
-    async with serving(tmp_path) as served:
+    async with counting(tmp_path) as served:
         writer = served.app.store._writer
         assert (await served.post("/v1/metrics", export(5, start + 1_000_000, start)))[0] == 200
         writer._before_commit = full
@@ -200,7 +191,7 @@ async def test_what_the_store_refuses_is_counted_when_it_is_sent_again(tmp_path:
 
 async def test_who_hangs_up_has_still_been_counted_once(tmp_path: Path) -> None:
     start = int(datetime.now(UTC).timestamp() - 60) * 10**9
-    async with serving(tmp_path) as served:
+    async with counting(tmp_path) as served:
         sender = Principal(key_id="shop", name="shop", scopes=frozenset({"ingest"}))
         body = json.dumps(export(5, start + 1_000_000, start)).encode()
         waiting = asyncio.create_task(served.app.service.ingest(sender, "events", body, format="otlp-metrics-json"))
@@ -214,7 +205,7 @@ async def test_who_hangs_up_has_still_been_counted_once(tmp_path: Path) -> None:
 
 async def test_what_counts_no_tokens_is_never_covered_by_calls(tmp_path: Path) -> None:
     start = int(datetime.now(UTC).timestamp() - 60) * 10**9
-    async with serving(tmp_path) as served:
+    async with counting(tmp_path) as served:
         call = {"kind": "model", "name": "chat", "source": "test", "tokens_input": 5, "tokens_output": 1}
         await served.ingest([call])
         assert (await served.post("/v1/metrics", export(9, start + 2_000_000, start)))[0] == 200

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from analytics.store.duckdb import DuckDBStore
 from analytics.workspace import ARROW, Column, Dataset, Metric, Workspace, load, schema
 from analytics.workspace_live import Workspaces
 from analytics.workspace_reader import read
-from tests.conftest import until
+from tests.conftest import serving, until
 from tests.small import at, events
 from tests.small import workspace as small_workspace
 
@@ -371,8 +371,6 @@ async def test_a_board_over_a_file_is_answered_whole(tmp_path: Path) -> None:
     """From rows to YAML to a running server: every tile of the automatic board has something to show."""
     from analytics.messages import BoardRequest
     from analytics.rights import Principal
-    from analytics.settings import Settings
-    from app import App
 
     dataset = Dataset(
         name="flights",
@@ -387,9 +385,8 @@ async def test_a_board_over_a_file_is_answered_whole(tmp_path: Path) -> None:
         for n in range(120)
     ]
     table = rows_of(dataset, *lines)
-    app = App(Settings(port=0, data=tmp_path / "data", demo=False), now=lambda: datetime.now(UTC))
-    await app.start()
-    try:
+    async with serving(tmp_path / "data") as served:
+        app = served.app
         text = declared("flights", "", dataset.columns, "left", profile_of(table), now=app.now(), origin="flights.csv")
         written(tmp_path / "data" / "workspaces", "flights", text)
         app.workspaces.reload_if_changed()
@@ -408,5 +405,3 @@ async def test_a_board_over_a_file_is_answered_whole(tmp_path: Path) -> None:
         assert [f["title"] for f in tiles["latest"]["head"]["fields"]][:2] == ["Time", "Carrier"]
         with pytest.raises(PlumblineError, match="flights"):
             await app.store.append("flights", events("time", ("12:00",)))
-    finally:
-        await app.stop()

@@ -13,8 +13,10 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from analytics import messages
+from analytics.api.http import JSON
 from analytics.api.meanings import EXAMPLES
-from analytics.api.routes import JSON, ROUTES, Route
+from analytics.api.route import Route
+from analytics.api.routes import ROUTES
 from tests.conftest import Served, flow
 from tests.server.test_pages import ask, signed_in
 

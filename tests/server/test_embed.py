@@ -23,8 +23,7 @@ from websockets.typing import Origin, Subprotocol
 from analytics.api.tickets import Tickets, origin_of
 from analytics.errors import Unauthorized, ValidationError
 from analytics.rights import Principal
-from analytics.settings import Settings
-from tests.conftest import ROOT, Served, flow, request, until
+from tests.conftest import ROOT, Served, flow, request, serving, until
 
 SHOP = "https://shop.example"
 TEAM = "http://localhost:8000"
@@ -35,14 +34,8 @@ BOARD = {"type": "board", "board": "overview"}
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     """A server whose boards two sites may embed."""
-    from app import App
-
-    app = App(Settings(port=0, data=tmp_path / "data", demo=False, embed_origin=[SHOP + "/", TEAM]))
-    await app.start()
-    try:
-        yield Served(app)
-    finally:
-        await app.stop()
+    async with serving(tmp_path / "data", embed_origin=[SHOP + "/", TEAM]) as served:
+        yield served
 
 
 async def ticket(served: Served, key: str = "", **asked: Any) -> str:
@@ -106,20 +99,13 @@ async def test_only_the_allowed_sites_may_frame_the_page(served: Served) -> None
 
 
 async def test_without_the_setting_no_other_site_may(tmp_path: Path) -> None:
-    from app import App
-
-    app = App(Settings(port=0, data=tmp_path / "data", demo=False))
-    await app.start()
-    try:
-        served = Served(app)
+    async with serving(tmp_path / "data") as served:
         _, headers, _ = await served.get("/embed", key=None)
         assert headers["Content-Security-Policy"].endswith("frame-ancestors 'self'")
         assert (await ended(await framed(served, await ticket(served))))[0] == 4501
         own = await ticket(served, origin=served.url)
         async with await framed(served, own, parent=served.url) as socket:
             assert (await hear(socket))["type"] == "welcome"
-    finally:
-        await app.stop()
 
 
 async def test_the_other_pages_still_may_not_be_framed(served: Served) -> None:

@@ -20,9 +20,8 @@ from websockets.typing import Subprotocol
 
 from analytics.api import health
 from analytics.errors import Timeout
-from analytics.settings import Settings
 from analytics.telemetry import FAMILIES, SELF
-from tests.conftest import Running, Served, flow, request, until
+from tests.conftest import Running, Served, flow, request, serving, until
 
 
 async def ready(served: Served) -> tuple[int, dict[str, Any]]:
@@ -76,20 +75,13 @@ async def test_a_store_that_misses_its_deadline_is_not_ready(served: Served, mon
 
 
 async def test_a_broken_workspace_is_not_ready_and_tells_no_path(tmp_path: Path) -> None:
-    from app import App
-
     mine = tmp_path / "mine.yaml"
     mine.write_text("workspace: mine\n")
-    app = App(Settings(port=0, data=tmp_path / "data", demo=False, workspace=[mine]))
-    await app.start()
-    try:
-        served = Served(app)
+    async with serving(tmp_path / "data", workspace=[mine]) as served:
         assert (await ready(served))[0] == 200
         mine.write_text("workspace: mine\nmetrics:\n  secret_name: {cuont: {}}\n")
         reason = await until_not_ready(served, "workspace")
         assert reason == "a file has an error; the last good version is in use"
-    finally:
-        await app.stop()
 
 
 @pytest.mark.parametrize(
@@ -150,14 +142,8 @@ async def test_figures_move(served: Served) -> None:
 @pytest.fixture
 async def measured(tmp_path: Path) -> AsyncIterator[Served]:
     """A server that reads itself often."""
-    from app import App
-
-    app = App(Settings(port=0, data=tmp_path / "data", demo=False, self_s=0.05))
-    await app.start()
-    try:
-        yield Served(app)
-    finally:
-        await app.stop()
+    async with serving(tmp_path / "data", self_s=0.05) as served:
+        yield served
 
 
 async def test_its_own_readings_are_a_board_and_nobody_elses_numbers(measured: Served) -> None:

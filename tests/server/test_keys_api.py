@@ -15,8 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from analytics.damping import FREE
-from analytics.settings import Settings
-from tests.conftest import Served, flow, request, rfc3339
+from tests.conftest import Served, flow, request, rfc3339, serving
 from tests.server.test_pages import ask, signed_in
 
 
@@ -57,15 +56,9 @@ async def ending(socket: ClientConnection) -> int | None:
 
 @pytest.fixture
 async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    from app import App
-
     clock = [timedelta()]
-    app = App(Settings(port=0, data=tmp_path / "data", demo=False), now=lambda: datetime.now(UTC) + clock[0])
-    await app.start()
-    try:
-        yield Office(Served(app), clock)
-    finally:
-        await app.stop()
+    async with serving(tmp_path / "data", lambda: datetime.now(UTC) + clock[0]) as served:
+        yield Office(served, clock)
 
 
 async def test_only_an_admin_may_manage_keys(office: Office) -> None:

@@ -14,8 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from analytics.settings import Settings
-from tests.conftest import Served, flow, until
+from tests.conftest import Served, flow, serving, until
 from tests.server.test_socket import hear, key_of, say, v1
 
 ELSEWHERE = "https://shop.example"
@@ -24,18 +23,11 @@ ELSEWHERE = "https://shop.example"
 @pytest.fixture
 async def small(tmp_path: Path) -> AsyncIterator[Served]:
     """A server with room for hardly anybody."""
-    from app import App
-
-    settings = Settings(
-        port=0, data=tmp_path / "data", demo=False, sockets=3, sockets_per_key=2, messages_per_s=1, message_burst=5,
-        socket_subscriptions=2, ping_s=0.2, slow_s=0.2, socket_buffer_kb=1,
-    )  # fmt: skip
-    app = App(settings)
-    await app.start()
-    try:
-        yield Served(app)
-    finally:
-        await app.stop()
+    async with serving(
+        tmp_path / "data", sockets=3, sockets_per_key=2, messages_per_s=1, message_burst=5, socket_subscriptions=2,
+        ping_s=0.2, slow_s=0.2, socket_buffer_kb=1,
+    ) as served:  # fmt: skip
+        yield served
 
 
 async def closed_with(socket: ClientConnection) -> int:

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.settings import Settings
 from analytics.yaml_edit import Boards
-from tests.conftest import Served, request
+from tests.conftest import Served, request, serving
 
 TILE = {"type": "bars", "title": "Errors by agent", "metric": "errors", "by": "agent"}
 WRITTEN = "{id: errors_by_agent, type: bars, title: Errors by agent, metric: errors, by: agent}"
@@ -75,16 +74,10 @@ class Desk:
 
 @asynccontextmanager
 async def sat(tmp_path: Path, text: str = MINE) -> AsyncIterator[Desk]:
-    from app import App
-
     mine = tmp_path / "mine.yaml"
     mine.write_bytes(text.encode())
-    app = App(Settings(port=0, data=tmp_path / "data", demo=False, workspace=[mine]))
-    await app.start()
-    try:
-        yield Desk(Served(app), mine)
-    finally:
-        await app.stop()
+    async with serving(tmp_path / "data", workspace=[mine]) as served:
+        yield Desk(served, mine)
 
 
 @pytest.fixture
@@ -226,7 +219,7 @@ async def test_only_admins_change_boards_and_only_those_of_their_key(desk: Desk)
 async def test_the_audit_log_tells_who_pinned_what(desk: Desk) -> None:
     await desk.pin("mine")
     await desk.unpin("mine", "errors_by_agent")
-    entries = desk.served.app.keys.audit(2)
+    entries = desk.served.app.keys.audit.newest(2)
     assert [entry.event for entry in entries] == ["unpin", "pin"]
     assert entries[1].detail == "tile errors_by_agent of board mine in mine.yaml, by admin read"
 

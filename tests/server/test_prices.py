@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from analytics.settings import Settings
-from tests.conftest import Served, flow
+from tests.conftest import Served, flow, serving
 
 MINE = """
 rates:
@@ -49,14 +48,10 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    from app import App
-
     file = tmp_path / "mine.yaml"
     file.write_text(MINE)
-    app = App(Settings(port=0, data=tmp_path / "data", demo=False, workspace=[file]))
-    await app.start()
-    yield Desk(Served(app), file)
-    await app.stop()
+    async with serving(tmp_path / "data", workspace=[file]) as served:
+        yield Desk(served, file)
 
 
 def call(model: str | None, tokens: int = 1_000_000, **fields: Any) -> dict[str, Any]:

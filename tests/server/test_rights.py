@@ -11,8 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from analytics.settings import Settings
-from tests.conftest import Served, flow
+from tests.conftest import Served, flow, serving
 from tests.server.test_socket import key_of, say
 
 SHOP = """
@@ -32,19 +31,12 @@ VISITS = "visits"
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Served]:
     """A server with a dataset beside its events."""
-    from app import App
-
     (tmp_path / "shop.yaml").write_text(SHOP)
-    app = App(Settings(port=0, data=tmp_path / "data", demo=False, workspace=[tmp_path / "shop.yaml"]))
-    await app.start()
-    try:
-        served = Served(app)
+    async with serving(tmp_path / "data", workspace=[tmp_path / "shop.yaml"]) as served:
         await served.ingest([flow()])
         status, _ = await served.post(f"/api/ingest/{VISITS}", [{"page": "home", "took": 3.0}])
         assert status == 200
         yield served
-    finally:
-        await app.stop()
 
 
 def bound(served: Served, *datasets: str) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from analytics.query import Query
 from analytics.store.base import Ack, Store
 from analytics.store.duckdb import DuckDBStore
 from analytics.workspace import Metric
+from tests.conftest import files_at_most
 from tests.small import at, events, workspace
 
 WORKSPACE = workspace(Metric(name="rows", aggregate="count"), Metric(name="spend", aggregate="sum", column="cost_usd"))
@@ -174,16 +174,6 @@ async def test_a_failed_commit_keeps_nothing_and_the_same_rows_can_come_again() 
 async def _queued(store: Store, rows: int) -> bool:
     await asyncio.sleep(0)
     return bool(store.stats()["queue_rows"] == rows)
-
-
-@contextmanager
-def files_at_most(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_a_disk_that_is_really_full_is_said_so_and_recovered_from(tmp_path: Path) -> None:

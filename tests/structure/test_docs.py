@@ -19,7 +19,7 @@ import typer.main
 from ruamel.yaml import YAML
 
 from analytics import errors, messages
-from analytics.api.websocket import Close
+from analytics.api.sockets import Close
 from analytics.events import COLUMNS
 from analytics.ingest.reasons import Reason
 from analytics.settings import Setting, Settings

@@ -12,16 +12,16 @@ ROOT = Path(__file__).parents[2]
 
 # From the ground up. A room imports from its own layer and from those below; a new one is named here.
 LAYERS = (
-    {"errors", "settings", "format", "running"},
+    {"errors", "settings", "format", "running", "periodic"},
     {"events", "query", "messages", "prices", "window", "yaml_lines", "yaml_text", "yaml_edit"},
     {"workspace", "workspace_fields", "workspace_checks", "workspace_names", "workspace_reader", "workspace_live"}
     | {"workspace_budgets"}
     | {"store", "ledger", "declare", "declare_choices", "inline", "pins"}
-    | {"rights", "key_text", "keys_db", "keys", "screens", "damping", "logs"}
-    | {"keys_cli", "access", "terminal"},
+    | {"rights", "key_text", "keys_db", "audit", "keys", "screens", "damping", "logs"}
+    | {"keys_cli", "access", "terminal", "flags", "demo"},
     {"ingest", "load", "sources", "insights", "asks", "tiles", "asking", "boards", "browse", "agent", "frames", "hub"}
     | {"inventory", "critical", "flows", "flow_tree", "expecting", "explaining", "forecasting", "language", "pricing"}
-    | {"agreement", "booked", "budgeting"},
+    | {"agreement", "booked", "budgeting", "series"},
     {"service", "reads", "telemetry", "exports", "tables", "local", "load_cli", "ask_cli", "answer_text"},
     {"api"},
 )
@@ -29,7 +29,7 @@ LAYERS = (
 OUTSIDE = {"client", "host", "world"}
 OUTSIDE_MAY = {"errors", "events", "query", "messages"}
 SCREENS = {"dashboard", "panel", "bokeh", "param"}
-BEHIND_THE_SERVICE = {"agent", "hub", "ingest", "sources", "store", "keys", "keys_db", "api"}
+BEHIND_THE_SERVICE = {"agent", "hub", "ingest", "sources", "store", "keys", "keys_db", "audit", "api"}
 MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MUTABLE_TYPES = {"list", "dict", "set", "bytearray", "deque", "defaultdict", "Counter", "OrderedDict", "ContextVar"}
 

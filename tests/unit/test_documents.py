@@ -14,10 +14,12 @@ from tornado.web import RequestHandler
 
 from analytics import messages
 from analytics.api import documents
-from analytics.api.http import UnknownHandler
+from analytics.api.http import JSON, UnknownHandler
 from analytics.api.meanings import EXAMPLES, MEANINGS
-from analytics.api.routes import COMMON, JSON, ROUTES, Route
-from analytics.api.websocket import AnalyticsSocket, Close
+from analytics.api.route import COMMON, Route
+from analytics.api.routes import ROUTES
+from analytics.api.sockets import Close
+from analytics.api.websocket import AnalyticsSocket
 from analytics.events import COLUMNS
 from analytics.settings import Settings
 from app import App

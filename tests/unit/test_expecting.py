@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from analytics.asks import Ask, where_of
-from analytics.expecting import FAILED, Bucket, Series, Turn, _taken, asked_of, keys_of
+from analytics.expecting import Turn, _taken, asked_of, keys_of
 from analytics.insights import anomalies
 from analytics.insights.anomalies import Incident
 from analytics.insights.changes import Insight
 from analytics.query import Period, Query, Window
+from analytics.series import FAILED, Bucket, Series
 from analytics.sources import Sources
 from analytics.window import Grain
 from analytics.workspace import Metric, Tile

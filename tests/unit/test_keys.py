@@ -17,7 +17,8 @@ import pytest
 
 from analytics.errors import Conflict, Forbidden, NotFound, Unauthorized, ValidationError
 from analytics.key_text import KeyText, Redacting, redact
-from analytics.keys import SESSION, Keys, Principal
+from analytics.keys import SESSION, Keys
+from analytics.rights import Principal
 
 START = datetime(2026, 1, 6, 12, tzinfo=UTC)
 HERE = "192.0.2.1"
@@ -102,7 +103,7 @@ def test_a_spoiled_key_is_refused_without_being_repeated(keys: Keys, how: str) -
     secret = plaintext.split("_")[3]
     assert secret not in told
     assert secret[::-1] not in told
-    assert keys.refusals == 1
+    assert keys.audit.refusals == 1
 
 
 def test_an_unknown_id_and_a_wrong_secret_are_told_the_same(keys: Keys) -> None:
@@ -365,7 +366,7 @@ def test_a_login_link_works_once_and_not_for_long(keys: Keys, clock: Clock) -> N
 
 
 def events(keys: Keys) -> list[tuple[str, str | None, str | None]]:
-    return [(entry.event, entry.address, entry.detail) for entry in reversed(keys.audit())]
+    return [(entry.event, entry.address, entry.detail) for entry in reversed(keys.audit.newest())]
 
 
 def test_the_audit_log_tells_who_came_and_who_was_refused(keys: Keys) -> None:
@@ -385,19 +386,19 @@ def test_the_audit_log_tells_who_came_and_who_was_refused(keys: Keys) -> None:
         ("revoke", None, None),
         ("refusal", HERE, "was revoked"),
     ]
-    assert keys.audit()[2].key_id == fresh.id
-    assert keys.refusals == 3
+    assert keys.audit.newest()[2].key_id == fresh.id
+    assert keys.audit.refusals == 3
 
 
 def test_guessing_does_not_fill_the_disk(keys: Keys, clock: Clock) -> None:
     for number in range(300):
         with pytest.raises(Unauthorized):
             keys.verify("guess", f"192.0.2.{number}")
-    assert (len(keys.audit(1000)), keys.refusals) == (100, 300)
+    assert (len(keys.audit.newest(1000)), keys.audit.refusals) == (100, 300)
     clock.passes(minutes=1)
     with pytest.raises(Unauthorized):
         keys.verify("guess", HERE)
-    assert len(keys.audit(1000)) == 101
+    assert len(keys.audit.newest(1000)) == 101
 
 
 @pytest.mark.parametrize(
