@@ -151,11 +151,16 @@ class Meaning:
         for before, value, chosen in zip(values, values[1:], self.slots.filters[1:], strict=False):
             if before.dim == value.dim:
                 continue
+            item = self.cut.items[chosen.at]
+            before_it = item.at - len(chosen.link.split())
+            alone: dict[int, Entry | None] = dict.fromkeys(range(before_it, item.end))  # read without this one
             if chosen.loose:
-                raise Doubt(f"is {value.value!r} left out too?", [value.value])
-            link = chosen.link.split()[:1]
-            if link in (["or"], ["nor"]) or (chosen.link in ("and", "&", "plus") and not chosen.named):
-                raise Doubt(f"{before.value!r} {chosen.link} {value.value!r}: filters hold all at once", [chosen.link])
+                raise Doubt(f"is {value.value!r} left out too?", [value.value], [alone])
+            both = chosen.link in ("and", "&", "plus") and not chosen.named
+            if both or chosen.link.split()[:1] in (["or"], ["nor"]):
+                why = f"{before.value!r} {chosen.link} {value.value!r}: filters hold all at once"
+                together: list[dict[int, Entry | None]] = [{item.at - 1: None}] if both else []
+                raise Doubt(why, [chosen.link], [*together, alone])
 
     def _holds(self, metric: Metric, values: Sequence[Value]) -> None:
         """Raise a Doubt for a value that the metric's rows never have: errors of logs, where errors are of flows."""
@@ -166,7 +171,9 @@ class Meaning:
             if wanted is None or chosen.contains:
                 continue
             if (value.value in (wanted if isinstance(wanted, list) else [wanted])) == chosen.out:
-                raise Doubt(f"{metric.name} is never of {dim.name} {value.value}", [value.value])
+                item = self.cut.items[chosen.at]
+                without: dict[int, Entry | None] = dict.fromkeys(range(item.at, item.end))
+                raise Doubt(f"{metric.name} is never of {dim.name} {value.value}", [value.value], [without])
 
     def _ways(self, metrics: Sequence[Named], groups: Sequence[Named]) -> list[Way]:
         of, chosen = self.workspace, self.slots.filters

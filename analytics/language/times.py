@@ -223,9 +223,8 @@ def _rule(pattern: str, read: Callable[[re.Match[str], datetime], Said], needs: 
 
 
 RULES = (
-    _rule(rf"(?:(?P<lead>(?:in|over|during|within) the )|(?:in|over|for|during|within|of|from) )?(?:the )?"
-          rf"(?P<word>last|past) (?:{_N} ?)?{_U}(?: so far)?", _past),
-    _rule(rf"(?P<lead>the )(?P<word>last|past) (?:{_N} ?)?{_U}", _past),
+    _rule(rf"(?:(?:in|over|for|during|within|of|from) )?(?P<lead>the )?(?P<word>last|past) (?:{_N} ?)?{_U}"
+          r"(?: so far)?", _past),
     _rule(rf"{_ON}(?P<x>{DAY})(?: so far)?", _day),
     _rule(rf"{_ON}(?P<x>(?:this|last) (?:minute|hours?|week|month|year|quarter)|last weekend|q[1-4] \d{{4}}|q[1-4])"
           r"(?: so far)?", _period),

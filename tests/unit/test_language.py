@@ -67,7 +67,7 @@ def ask(grammar: Grammar, questions: QuestionSet) -> Asker:
 # the question set
 
 
-@pytest.mark.parametrize("split", ["dev", "test", "later", "c"])
+@pytest.mark.parametrize("split", ["dev", "test", "later", "c", "d"])
 def test_the_goals_on_the_question_set(questions: QuestionSet, split: str) -> None:
     score: Score = scored(list(judged(questions, split)))
     assert score.precision >= 0.9
