@@ -102,7 +102,8 @@ class Meaning:
             others = [o for i, o in enumerate(metrics) if i != place]
             joined = named.joined or any(o.joined for o in metrics[place + 1 : place + 2])
             if others and not joined and all(self._noun(n) for n in named.options):
-                if all(self._made_of(named.options[0], name) for o in others for name in o.options):
+                pairs = ((named.options[0], name) for o in others for name in o.options)
+                if not any(n.by for n in metrics) and all(self._made_of(*pair) for pair in pairs):
                     continue
                 if self.slots.says("most") and FLOWS in named.options:
                     kept.append(named)
@@ -117,9 +118,7 @@ class Meaning:
 
     def _made_of(self, noun: str, name: str) -> bool:
         counted, metric = self.workspace.metrics[noun], self._base(self.workspace.metrics[name])
-        return counted.dataset == metric.dataset and (
-            not counted.where or metric.where.get("kind") == counted.where.get("kind")
-        )
+        return counted.dataset == metric.dataset and metric.where.get("kind") == counted.where.get("kind")
 
     def _base(self, metric: Metric) -> Metric:
         while metric.denominator:
@@ -142,7 +141,39 @@ class Meaning:
             self._unsure([*metrics, *groups], ways)
         way = ways[0]
         used = [*(of.metrics[m].dataset for m in way.metrics), *(of.dimensions[d].dataset for d in way.dims)]
+        self._fit_together(way.values)
+        for name in way.metrics:
+            self._holds(of.metrics[name], way.values)
         return [of.metrics[m] for m in way.metrics], list(way.dims), self._filters(way.values, used)
+
+    def _fit_together(self, values: Sequence[Value]) -> None:
+        """Filters hold all at once: what joins values of two dimensions otherwise cannot be asked."""
+        for before, value, chosen in zip(values, values[1:], self.slots.filters[1:], strict=False):
+            if before.dim == value.dim:
+                continue
+            item = self.cut.items[chosen.at]
+            before_it = item.at - len(chosen.link.split())
+            alone: dict[int, Entry | None] = dict.fromkeys(range(before_it, item.end))  # read without this one
+            if chosen.loose:
+                raise Doubt(f"is {value.value!r} left out too?", [value.value], [alone])
+            both = chosen.link in ("and", "&", "plus") and not chosen.named
+            if both or chosen.link.split()[:1] in (["or"], ["nor"]):
+                why = f"{before.value!r} {chosen.link} {value.value!r}: filters hold all at once"
+                together: list[dict[int, Entry | None]] = [{item.at - 1: None}] if both else []
+                raise Doubt(why, [chosen.link], [*together, alone])
+
+    def _holds(self, metric: Metric, values: Sequence[Value]) -> None:
+        """Raise a Doubt for a value that the metric's rows never have: errors of logs, where errors are of flows."""
+        own = self._base(metric).where
+        for chosen, value in zip(self.slots.filters, values, strict=True):
+            dim = self.workspace.dimensions[value.dim]
+            wanted = next((own[key] for key in (dim.column, dim.name) if key in own), None)
+            if wanted is None or chosen.contains:
+                continue
+            if (value.value in (wanted if isinstance(wanted, list) else [wanted])) == chosen.out:
+                item = self.cut.items[chosen.at]
+                without: dict[int, Entry | None] = dict.fromkeys(range(item.at, item.end))
+                raise Doubt(f"{metric.name} is never of {dim.name} {value.value}", [value.value], [without])
 
     def _ways(self, metrics: Sequence[Named], groups: Sequence[Named]) -> list[Way]:
         of, chosen = self.workspace, self.slots.filters
@@ -278,6 +309,18 @@ class Meaning:
         if not word or all(aggregates(m, word) for m in metrics):
             return
         raise Doubt(f"no metric is the {word} of {metrics[0].name}", [word], slots.without(word))
+
+    def _no_count(self, metrics: Sequence[Metric]) -> None:
+        """`how many agents had errors` counts agents, `commits` counts commits: no metric of another thing does."""
+        slots, items = self.slots, self.cut.items
+        end = slots.places.get("count", (0, -1))[1]
+        of = {metric.column for metric in metrics if metric.aggregate == "distinct"}
+        counted = [n.options[0] for n, _ in slots.bare if items[n.at].at == end and not of & {*n.options}]
+        if counted:
+            raise Doubt(f"no metric counts the {counted[0]}s that have {metrics[0].title.lower()}", counted)
+        for named, metric in zip(slots.metrics, metrics, strict=False):
+            if metric.aggregate in ("last", "max") and metric.unit in MEASURES and items[named.at].plural:
+                raise Doubt(f"{metric.name} is not a number of things")
 
     def _adjective(self) -> tuple[Named, bool] | None:
         """The metric behind slowest, most expensive and so on, and whether the biggest come first."""

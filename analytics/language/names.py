@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from analytics.language.tokens import Token, close, words
+from analytics.language.tokens import Token, close, inflected, words
 from analytics.language.words import AGGREGATE_WORDS, AGGREGATES, NEVER_MISTYPED, SYNONYMS
 from analytics.workspace import Dimension, Metric, Workspace
 
@@ -124,7 +124,11 @@ class Spelling:
         if len(token.typed) < LEAST_LETTERS - 1 or not token.typed.isalpha() or typed & NEVER_MISTYPED:
             return []
         known = self._known.get(token.typed[0], [])
-        return sorted({word for spelt, word in known if any(close(each, spelt) for each in typed)})
+        near = {(word, each, spelt) for spelt, word in known for each in typed if close(each, spelt)}
+        found = {word for word, _, _ in near}
+        if len(found) == 1 and all(inflected(each, spelt) for _, each, spelt in near):
+            return []
+        return sorted(found)
 
 
 def _add(table: dict[Phrase, dict[str, int]], phrase: Phrase, name: str, rank: int) -> None:

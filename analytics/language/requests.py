@@ -10,7 +10,7 @@ from analytics.language.names import Entry
 from analytics.language.slots import Doubt, Named, sort_of
 from analytics.language.spans import Bad
 from analytics.language.tokens import words
-from analytics.language.words import COMPARATIVES, SORTS
+from analytics.language.words import COMPARATIVES, REFUSED, SORTS
 from analytics.messages import (
     AgentAnalytics,
     Explain,
@@ -46,6 +46,8 @@ class Requests(Meaning):
             (self._lists_values(), self._values),
         ):
             if wanted:
+                if slots.aggregate and not (slots.metrics or slots.aggregate == "unique"):
+                    raise Doubt(f"{slots.aggregate} of what?", [slots.aggregate], slots.without(slots.aggregate))
                 return make()
         return self._query()
 
@@ -58,6 +60,8 @@ class Requests(Meaning):
         said = ("why", "changes", "vs", "compare", "fail", "except", "contains")
         self._only(*said, kinds=("day", "window", "clock", "compare"))
         self._no_numbers()
+        if slots.says("which"):
+            raise Doubt(f"{self._word('which')!r} does not fit a question for causes", [self._word("which")])
         metrics = list(slots.metrics)
         if slots.adjective in COMPARATIVES and not [m for m in metrics if FLOWS not in m.options]:
             found = self._adjective()
@@ -77,13 +81,15 @@ class Requests(Meaning):
         ahead = self._said("ahead")
         if ahead and not slots.says("forecast", "out", "reach", "when"):
             raise Doubt("that is in the future; say forecast to look ahead", self._time_words())
-        self._only("forecast", "out", "reach", "when", "count", kinds=("ahead", "window", "day", "clock"))
+        self._only("forecast", "out", "reach", "when", "count", kinds=("ahead",))
         if slots.groups or slots.bare or slots.adjective or len(slots.metrics) != 1:
             raise Doubt("a forecast is of one metric, without groups")
         if past := next((t.typed for t in self.cut.tokens if t.typed in PAST), None):
             raise Doubt("a forecast looks ahead; what was is a question for a metric over time", [past])
         if slots.says("when") and not slots.says("out", "reach"):
             raise Doubt("when what happens?", ["when"])
+        if not slots.says("when", "forecast") and (slots.says("reach") or self._asks_whether()):
+            raise Doubt("a forecast says when; whether it is so now, the number says", slots.tags[:1])
         (metric,), _, filters = self._resolved(slots.metrics, [], lambda m: m.limit is not None)
         self._no_aggregate([metric])
         limit = self._limit(metric)
@@ -95,11 +101,7 @@ class Requests(Meaning):
                 grain, horizon = windowed.steps(ahead[0].data)
             except Bad as bad:
                 raise Doubt(str(bad), self._time_words()) from None
-        made, _, said = self._window(metric.dataset)
-        window = made if said else None
-        return Forecast(
-            metric=metric.name, window=window, grain=grain, horizon=horizon, limit_at=limit, filters=filters
-        )
+        return Forecast(metric=metric.name, grain=grain, horizon=horizon, limit_at=limit, filters=filters)
 
     def _limit(self, metric: Metric) -> float | None:
         slots = self.slots
@@ -158,6 +160,9 @@ class Requests(Meaning):
     def _flows(self) -> Question:
         slots = self.slots
         self._only("list", "fail", "most", "top", "except", "contains", kinds=("day", "window", "clock"))
+        if slots.aggregate:
+            word = slots.aggregate
+            raise Doubt(f"flows one by one have no {word}", [word], slots.without(word))
         _, _, filters = self._resolved(slots.metrics[:1], [])
         sort, descending, limit = "time", True, 100
         if slots.adjective:
@@ -219,6 +224,7 @@ class Requests(Meaning):
             raise Doubt("no metric is named")
         chosen, dims, filters = self._resolved(metrics, groups)
         self._no_aggregate(chosen)
+        self._no_count(chosen)
         if len(chosen) > 1 and not all(m.joined for m in metrics[1:]):
             raise Doubt(f"{either([m.name for m in chosen])}: which one, or both?")
         if len({m.name for m in chosen}) < len(chosen):
@@ -255,6 +261,8 @@ class Requests(Meaning):
             raise Doubt(LAST_ONES, [self._word("least")], slots.without("least"))
         if slots.says("changes") and not (self._has("compare") or slots.says("is", "compare") or self._asks_whether()):
             raise Doubt("a change against what?")
+        if self._word("changes") in ("high", "low") and not self._has("compare"):
+            raise Doubt(REFUSED["good"], [self._word("changes")], slots.without("changes"))
         metrics, ranked = list(slots.metrics), slots.says("top", "most")
         if (found := self._adjective()) is not None:
             if metrics:

@@ -36,6 +36,8 @@ MISTYPED = set(
 COUNTS = re.compile(r"(\d[\d,]*(?:\.\d+)?)(%|k|m|b)?")
 SCALES = {"%": 0.01, "percent": 0.01, "k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "billion": 1e9}
 PHRASES = {phrase: tag for tag, phrases in STEERS.items() for phrase in phrases}
+STANDS = set("on of for at from over since during within today yesterday now is was are".split())  # nothing hangs on it
+VALUED = {"by", "and", "vs", "is", "except", "where"}  # a value may follow
 TURNS = ("name", "time", "adjective", "steer", "value", "aggregate", "number", "noise")  # at equal length
 
 
@@ -96,11 +98,19 @@ class Cutter:
                 continue
             item = self._longest(spelt, words, at, times.get(at))
             if item.kind == "time":
-                kept.append(item.data)
+                kept.append(self._once(item.data, spelt))
             if item.kind != "noise":
                 items.append(item)
             at = item.end
         return Cut(items, kept, spelt, corrected)
+
+    def _once(self, found: Found, tokens: Sequence[Token]) -> Found:
+        """`on Mondays` is no time: a window is one span."""
+        said = tokens[found.at : found.end]
+        several = [t.typed for t in said if t.plural and t.word in (*DAYS, *PARTS, "weekend")]
+        if not several:
+            return found
+        return found._replace(kind="bad", data=f"{several[0]} are several; one window is asked for")
 
     def _spelt(self, heard: Sequence[Token]) -> tuple[list[Token], list[tuple[str, str]]]:
         """The tokens with the one known word in place of a mistyped one, and one spelling of aggregates."""
@@ -138,7 +148,8 @@ class Cutter:
     def _options(self, phrase: Phrase, at: int, size: int, tokens: Sequence[Token], words: Sequence[str]) -> list[Item]:
         text, end, found = " ".join(phrase), at + size, []
         plural = tokens[end - 1].plural
-        if entry := self._entry(phrase, words[end : end + 1]):
+        small = size == 1 and text in NOISE and not self._expects(words[at - 1] if at else "")
+        if not small and (entry := self._entry(phrase, words[end : end + 1])):
             kind = "name" if entry.metrics or entry.dims else "value"
             found.append(Item(kind, at, end, entry, plural))
         if text in ADJECTIVES:
@@ -155,9 +166,14 @@ class Cutter:
         """`with error` in front of `type`: its last word begins a name."""
         return len(phrase) > 1 and bool(following) and bool(self.names.dims((phrase[-1], *following)))
 
+    def _expects(self, before: str) -> bool:
+        """Whether a value may be spelt as a small word: `carrier US`, `of US`, and not what it `cost us`."""
+        return before in PREPOSITIONS or PHRASES.get(before) in VALUED or bool(self.names.dims((before,)))
+
     def _entry(self, phrase: Phrase, following: Sequence[str]) -> Entry | None:
         """What a phrase names; one that ends in a preposition does so only where nothing hangs on it."""
-        hangs = phrase[-1] in PREPOSITIONS and following and PHRASES.get(following[0]) not in ("and", "by", "vs")
+        hangs = phrase[-1] in PREPOSITIONS and following and following[0] not in STANDS
+        hangs = hangs and PHRASES.get(following[0]) not in ("and", "by", "vs")
         for spelling in dict.fromkeys((phrase, everyday(phrase))):
             metrics = () if hangs else self.names.metrics(spelling)
             entry = Entry(metrics, self.names.dims(spelling), self.values.find(phrase))

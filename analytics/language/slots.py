@@ -11,9 +11,11 @@ import msgspec
 from analytics.language.names import Entry, Names, Value, Values
 from analytics.language.segments import Cut, Item
 from analytics.language.tokens import words
-from analytics.language.words import ADJECTIVES
+from analytics.language.words import ADJECTIVES, AGGREGATE_WORDS
 
 JOINED = {"and", "vs"}
+EACH = {"per", "each", "every"}  # what stands after them is no value
+OPPOSITE = {"to": {"origin"}, "from": {"destination", "dest"}}  # dimensions that a direction is not said of
 
 
 class Doubt(Exception):
@@ -33,15 +35,20 @@ class Named(NamedTuple):
     options: tuple[str, ...]
     at: int
     joined: bool = False  # by "and", a comma or "vs" to the one before
+    by: bool = False  # it stood after "by"
 
 
 class Chosen(NamedTuple):
-    """Rows to keep or to leave out."""
+    """Rows to keep or to leave out. link: the word that joins it to the one before; loose: "except" was said of another
+    value, and nothing joins this one to it; named: its dimension was said."""
 
     options: tuple[Value, ...]
     at: int
     out: bool
     contains: str = ""
+    link: str = ""
+    loose: bool = False
+    named: bool = False
 
 
 class Slots(msgspec.Struct, kw_only=True):
@@ -75,8 +82,10 @@ class Filler:
         self.slots = Slots()
         self.out = False  # after "except"
         self.grouping = False  # after "by"
+        self.fresh = False  # "except" was said of just this name
         self.open = ""  # "by" or "except" that nothing has followed yet
         self.dim = ""  # the dimension that the values after it are of
+        self.kept = -1  # where the items go on after the last filter
 
     def fill(self) -> Slots:
         refused = next((item for item in self.items if item.kind == "refused"), None)
@@ -103,6 +112,8 @@ class Filler:
             case "steer":
                 return self._steer(at)
             case "time":  # "by hour and agent"
+                if self.open == "except":
+                    self._closed_off()
                 self.grouping = item.data.kind == "grain" and self.tokens[item.at].word in ("by", "per")
                 self.out = False
                 self.dim = ""
@@ -112,6 +123,8 @@ class Filler:
                 slots.adjective = item.data
                 slots.places[item.data] = (item.at, item.end)
             case "aggregate":
+                if slots.aggregate not in ("", item.data):
+                    raise Doubt(f"{slots.aggregate} or {item.data}?", [item.data], slots.without(slots.aggregate))
                 slots.aggregate = item.data
                 slots.places[item.data] = (item.at, item.end)
             case "number":
@@ -133,6 +146,8 @@ class Filler:
             self.grouping, self.out = tag == "by", tag == "except"
             self.dim = "" if tag == "by" else self.dim
         elif tag not in ("and", "is"):
+            if self.open == "except" and tag != "where":  # "not failed"
+                self._closed_off()
             self.grouping = self.out = False
             self.dim = "" if tag != "vs" else self.dim
         return at + 1
@@ -142,17 +157,33 @@ class Filler:
         return item.data if item is not None and item.kind == "steer" else ""
 
     def _name(self, at: int) -> int:
+        """Put a name away. What is left out must be a value, and what something is counted per a dimension."""
+        said, filters, metrics = self.open, len(self.slots.filters), len(self.slots.metrics)
+        after = self._named(at)
+        if said == "except" and len(self.slots.filters) == filters:
+            start, end = self.slots.places[said]
+            word = " ".join(token.typed for token in self.tokens[start:end])
+            raise Doubt(f"{word!r} leaves out values, and none follows it", [word], self.slots.without(said))
+        each = said == "by" and self._typed(self.items[at - 1]).split()[-1] in EACH
+        if each and (len(self.slots.filters) > filters or len(self.slots.metrics) > metrics):
+            word = self._typed(self.items[at])
+            raise Doubt(f"{word!r} is nothing that numbers are counted by", [word])
+        return after
+
+    def _named(self, at: int) -> int:
         item, entry = self.items[at], self.items[at].data
         assert isinstance(entry, Entry)
         before = self._tag(at - 1)
-        joined = before in JOINED
+        joined, by = before in JOINED, self.open == "by"
         self.grouping = self.grouping and before in ("by", "and")
-        self.open = ""
+        self.fresh, self.open = self.open == "except", ""
         if entry.dims and (taken := self._condition(at)):
             return taken
         if self.dim and not self.grouping and (found := self._of(self.dim, item)):
-            return self._keep(at, found)  # "agent is planner or coder"
+            return self._keep(at, found, at)  # "agent is planner or coder"
         if self.grouping and entry.dims:
+            if before == "and" and self._typed(self.items[at - 1]) in ("or", "nor"):
+                raise Doubt(f"by {self._typed(item)}, or by the one before?", [self._typed(item)])
             self.slots.groups.append(Named(entry.dims, at))
             return at + 1
         if self.grouping and (dims := self._short(item)):
@@ -162,10 +193,12 @@ class Filler:
             return closing
         if entry.metrics:
             self.grouping = self.out = False
-            self.slots.metrics.append(Named(entry.metrics, at, joined))
+            if joined:
+                self._whole(at)
+            self.slots.metrics.append(Named(entry.metrics, at, joined, by))
             return at + 1
         if entry.values and not entry.dims:
-            return self._keep(at, entry.values)
+            return self._keep(at, self._directed(item), at)
         self.slots.bare.append((Named(entry.dims, at), item.plural or before in ("which", "top", "most")))
         return at + 1
 
@@ -191,8 +224,9 @@ class Filler:
         certain = explicit or (item.kind == "name" and not item.data.metrics and not self.grouping)
         if found and certain:
             self.dim, self.out, self.grouping = found[0].dim, out, False
-            return self._keep(after, found)
-        if item.kind == "unknown" and not self.grouping:
+            self.fresh = self.fresh or said == "except"
+            return self._keep(after, found, at, named=True)
+        if item.kind == "unknown" and not self.grouping and said != "except":
             named = self.names.metrics((*self._words(self.items[at]), *self._words(item)))  # agents are active
             if named and not self.slots.says("which"):
                 self.slots.metrics.append(Named(named, at, self._tag(at - 1) in JOINED))
@@ -207,13 +241,52 @@ class Filler:
             return None
         if not (found := self._of_all(after.data.dims, self.items[at])):
             return None
-        self._keep(at, found)
+        self._keep(at, found, at, named=True)
+        self.kept = at + 2
         return at + 2
 
-    def _keep(self, at: int, found: Sequence[Value]) -> int:
+    def _keep(self, at: int, found: Sequence[Value], start: int, *, named: bool = False) -> int:
+        """A value that begins with the item at `start`, its dimension's name."""
         self.grouping = False
-        self.slots.filters.append(Chosen(tuple(found), at, self.out))
+        link = self._link(start)
+        loose = self.out and not self.fresh and link in ("", ",")
+        self.slots.filters.append(Chosen(tuple(found), at, self.out, link=link, loose=loose, named=named))
+        self.kept = at + 1
         return at + 1
+
+    def _link(self, start: int) -> str:
+        """The word between the last filter and the one at `start`, as typed; with a preposition after it, both."""
+        if self._tag(start - 1) != "and" or self.kept != start - 1:
+            return ""
+        first, last = self.items[start - 1].at, self.items[start].at
+        return " ".join(token.typed for token in self.tokens[first:last])
+
+    def _directed(self, item: Item) -> tuple[Value, ...]:
+        """The values of a name, `from JFK` an origin; none of them is meant by `to JFK`."""
+        word = self.tokens[item.at - 1].typed if item.at else ""
+        found: tuple[Value, ...] = item.data.values
+        if word not in OPPOSITE or self.slots.says("compare"):
+            return found
+        dims = self.names.workspace.dimensions
+        fits = tuple(v for v in found if not OPPOSITE[word] & {*words(v.dim), *words(dims[v.dim].title)})
+        if not fits:
+            typed = self._typed(item)
+            raise Doubt(f"{typed!r} is known as {found[0].dim.rpartition('.')[2]} alone", [typed])
+        return found
+
+    def _whole(self, at: int) -> None:
+        """`error and success rate`: whether the first name goes on with the end of the second."""
+        if at < 2 or self.items[at - 2].kind != "name" or self.items[at - 2].plural:
+            return
+        first, second = self._words(self.items[at - 2]), self._words(self.items[at])
+        alone = self.names.metrics(first)
+        bare = all(word in AGGREGATE_WORDS for word in first)  # "p50 and p95 tool duration"
+        rest = [second[i:] for i in range(1, len(second))]
+        longer = [found for each in rest if (found := self.names.metrics((*first, *each))) and found != alone]
+        if alone and rest and (longer or (bare and self.names.metrics((*first, *rest[0])) != alone)):
+            word = self._typed(self.items[at - 2])
+            instead: list[dict[int, Entry | None]] = [{self.items[at - 2].at: Entry(metrics=each)} for each in longer]
+            raise Doubt(f"{word!r} on its own, or with {' '.join(rest[-1])}?", [word], instead)
 
     def _of(self, dim: str, item: Item) -> tuple[Value, ...]:
         return self._of_all((dim,), item)

@@ -31,6 +31,7 @@ from analytics.language.spans import (
     count_of,
     day_of,
     local_span,
+    local_time,
     minutes_of,
     period_of,
     rfc3339,
@@ -165,7 +166,8 @@ def _part(match: re.Match[str], now: datetime) -> Said:
     else:
         day = today if word == "this" else day_of(word, now).day or today
     span = local_span(day, first * 60, last * 60, now)
-    return "window", Span(span.start, "now") if "since" in match.re.groupindex else span
+    ahead = local_time(day, last * 60, now) > now >= local_time(day, first * 60, now)
+    return "window", Span(span.start, "now") if ahead or match["since"] else span
 
 
 def _ago(match: re.Match[str], now: datetime) -> Said:
@@ -221,16 +223,14 @@ def _rule(pattern: str, read: Callable[[re.Match[str], datetime], Said], needs: 
 
 
 RULES = (
-    _rule(rf"(?:(?P<lead>(?:in|over|during|within) the )|(?:in|over|for|during|within|of|from) )?(?:the )?"
-          rf"(?P<word>last|past) (?:{_N} ?)?{_U}(?: so far)?", _past),
-    _rule(rf"(?P<lead>the )(?P<word>last|past) (?:{_N} ?)?{_U}", _past),
+    _rule(rf"(?:(?:in|over|for|during|within|of|from) )?(?P<lead>the )?(?P<word>last|past) (?:{_N} ?)?{_U}"
+          r"(?: so far)?", _past),
     _rule(rf"{_ON}(?P<x>{DAY})(?: so far)?", _day),
     _rule(rf"{_ON}(?P<x>(?:this|last) (?:minute|hours?|week|month|year|quarter)|last weekend|q[1-4] \d{{4}}|q[1-4])"
           r"(?: so far)?", _period),
     _rule(rf"(?:in|during|for|of) (?P<x>{PERIOD})", _period),
     _rule(rf"(?P<x>{MONTH} \d{{4}}|\d{{4}}-\d{{2}})", _period),
-    _rule(rf"{_ON}(?P<d>this|last|yesterday|{'|'.join(DAYS)}) (?P<part>morning|afternoon|evening|night)", _part),
-    _rule(rf"(?P<since>since) (?P<d>this|last|yesterday|{'|'.join(DAYS)}) "
+    _rule(rf"(?:(?P<since>since) |{_ON})(?P<d>this|last|yesterday|{'|'.join(DAYS)}) "
           r"(?P<part>morning|afternoon|evening|night)", _part),
     _rule(rf"between (?:{LOOSE}|{DAY}|{MOMENT})", _wrong("between needs two times")),
     _rule(rf"(?:between|from) (?P<a>{LOOSE}) (?:and|to|until|till|-) (?P<b>{LOOSE})", _between),

@@ -70,3 +70,8 @@ def close(typed: str, meant: str) -> bool:
     at = next((i for i, (a, b) in enumerate(zip(typed, meant, strict=False)) if a != b), min(len(typed), len(meant)))
     a, b = typed[at:], meant[at:]
     return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
+
+
+def inflected(typed: str, meant: str) -> bool:
+    """Whether two words end otherwise: scheduled is no scheduler, and larger is not large."""
+    return typed[-1:] != meant[-1:] and typed[-2:] != meant[:-3:-1]

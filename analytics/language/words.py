@@ -49,9 +49,12 @@ SORTS = {"token": "tokens", "spend": "cost_usd", "error": "errors"}
 
 # Phrases that steer, by what they do. The longest match counts.
 STEERS: dict[str, tuple[str, ...]] = {
-    "nothing": ("break down", "breakdown", "breakdown of", "how full", "how high", "how low", "so far", "this machine",
-                "this host", "this server", "would like", "would like to see", "like to see", "i like"),
+    "nothing": ("good morning", "good afternoon", "good evening", "hi", "hello", "hey", "thank", "thank you",
+                "distribution of", "break down", "breakdown", "breakdown of", "how full", "how high", "how low",
+                "so far", "this machine", "this host", "this server", "would like", "would like to see",
+                "like to see", "i like"),
     "where": ("where", "whose"),
+    "unsaid": ("not only", "not just", "not all", "not every", "not always", "not yet", "no longer"),
     "by": ("by", "per", "for each", "for every", "each", "every", "grouped by", "group by", "split by", "across",
            "broken down by", "breakdown by", "among", "between", "per each", "by each"),
     "why": ("why", "how come", "explain", "what caused", "what is causing", "what cause", "what drove", "what drive",
@@ -96,9 +99,9 @@ STEERS: dict[str, tuple[str, ...]] = {
 NOISE = set(
     "the a an of for in on at to with from we our us i me my you your please tell could can would were be been do "
     "did does has had it its that these those much all right now currently current present just being am let know "
-    "want need use used using usage burn burned burnt consumed value figure level distribution break down "
-    "broken overall during within through recently how give happened happen happening into going number quite look "
-    "make made take took having only any ran executed processed so far wise often time and".split()
+    "want need use used using usage burn burned burnt consumed "
+    "during within how give happened happen happening into going quite look "
+    "make made take took having only any ran executed processed so far and".split()
 )
 
 # Words that ask for something that data does not say, and what to answer.

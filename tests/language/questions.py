@@ -94,5 +94,11 @@ def plain(request: Question, questions: QuestionSet) -> dict[str, Any]:
         for key in ("compare", "baseline"):
             if isinstance(found.get(key), str):
                 found[key] = windows.compared(period, window, found[key])
-    found["filters"] = {(f.dim, f.op, tuple(sorted(map(str, f.values)))) for f in request.filters}
+    found["filters"] = {(*read_by(f.dim, workspace), f.op, *sorted(map(str, f.values))) for f in request.filters}
     return found
+
+
+def read_by(dim: str, workspace: Workspace) -> tuple[str | None, ...]:
+    """What a dimension reads: host and source are one column under two names, and filter the same rows."""
+    of = workspace.dimensions.get(dim)
+    return (dim,) if of is None else (of.dataset, of.column, of.attribute)

@@ -67,7 +67,7 @@ def ask(grammar: Grammar, questions: QuestionSet) -> Asker:
 # the question set
 
 
-@pytest.mark.parametrize("split", ["dev", "test", "later"])
+@pytest.mark.parametrize("split", ["dev", "test", "later", "c", "d"])
 def test_the_goals_on_the_question_set(questions: QuestionSet, split: str) -> None:
     score: Score = scored(list(judged(questions, split)))
     assert score.precision >= 0.9
@@ -168,6 +168,83 @@ def test_a_name_of_the_workspace_counts_before_an_everyday_word(tmp_path: Path, 
     grammar = Grammar(Names(load([*sorted(WORKSPACES.glob("*.yaml")), tmp_path / "mine.yaml"])), {})
     found = grammar.understand("latency today", Asked(now=questions.now)).request
     assert msgspec.to_builtins(found)["metrics"] == ["latency"]
+
+
+# what a request cannot say is never left out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "agents without errors",  # a negation that denies no value
+        "not failed flows",
+        "errors not today",
+        "flows without users",
+        "spend not only planner",
+        "errors of planner or support",  # filters hold all at once
+        "errors of planner and ada",
+        "agent planner or user ada errors",
+        "errors except planner in support",
+        "errors by agent or tool",
+        "errors per flow",  # numbers are counted by dimensions
+        "errors per planner",
+        "flows by errors",
+        "how many agents failed",
+        "commits yesterday",
+        "error and success rate by agent",  # one word for two names
+        "p50 and p95 tool duration",
+        "max average order value",
+        "top 3 slowest p75 flows",
+        "log errors",  # errors are of flows
+        "tool without calls",
+        "flow time by agent",  # a noun that adds something
+        "error level events",
+        "broken tools",
+        "errors of all time",
+        "errors through Monday",
+        "errors on Mondays",
+        "is spend high",
+        "does memory exceed 90%",
+        "explain what spend is",
+        "expected spend yesterday",
+        "flights to JFK",  # an origin
+        "flights from LAX to JFK",
+    ],
+)
+def test_what_cannot_be_said_is_not_dropped(ask: Asker, text: str) -> None:
+    found = ask(text)
+    assert found.request is None
+    assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [("scheduled", "scheduler"), ("deployed", "deployer"), ("larger", "large"), ("triage", "triager")],
+)
+def test_another_ending_is_another_word(ask: Asker, typed: str, name: str) -> None:
+    assert ask(f"flows of {name} today").request is not None
+    assert ask(f"flows of {typed} today").request is None
+
+
+@pytest.mark.parametrize(
+    ("text", "understood"),
+    [
+        ("errors except planner and coder", "errors, where agent is not planner or coder, last 1 hour"),
+        ("errors for agent planner and user ada", "errors, where agent is planner and user is ada, last 1 hour"),
+        ("spend not on large, by agent", "spend per hour, by agent, where model is not large, last 1 hour"),
+        ("errors and error rate by agent", "errors and error rate, by agent, last 1 hour"),
+        ("p50 and p95 duration", "p50 duration of flows and p95 duration of flows, last 1 hour"),
+        ("network in on web-1", "network in, where source is web-1, last 1 hour"),
+        ("tokens in large", "tokens, where model is large, last 1 hour"),
+        ("how much did each model cost us today", "spend per hour, by model, today so far"),
+        ("flights of US", "rows of flights, where carrier is US, 1 Jan 2013 to 31 Dec 2013"),
+        ("number of agents seen today", "agents active, today so far"),
+        ("errors this afternoon", "errors, since 12:00"),
+        ("how many errors by agent", "errors, by agent, last 1 hour"),
+    ],
+)
+def test_what_can_be_said_still_is(ask: Asker, text: str, understood: str) -> None:
+    assert ask.said(ask(text).request) == understood
 
 
 # where the asker stands
