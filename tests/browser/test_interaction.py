@@ -384,7 +384,7 @@ def test_the_worst_of_data_draws_without_a_fault_and_within_its_width(page: Page
     expect(page.locator("[data-tile='all null'] .hollow")).to_have_text("No values in this window")
     expect(page.locator("[data-tile='empty bars']")).to_contain_text("No rows in this window")
     limited = page.locator("[data-tile=limited] .forecast").first
-    expect(limited).to_have_text(odd.LIMIT["text"])
+    expect(limited).to_have_text(str(odd.LIMIT["text"]))
     expect(limited).to_have_attribute("data-near", "")
     expect(limited).to_have_attribute("data-tip", re.compile(r"At this pace 6 Jan 16:20\nEarliest 6 Jan 16:08\n"))
     page.locator("[data-tile='of histograms'] .value").hover()
