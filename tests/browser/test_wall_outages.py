@@ -61,7 +61,7 @@ def test_it_heals_when_the_server_is_killed_and_comes_back_as_another_version(wa
         expect(wall.locator(STATE)).to_have_text(LIVE, timeout=15_000)
         assert wall.evaluate("window.same")  # the same version: nothing is loaded
         server.stop(signal.SIGKILL)
-        server.program = ("-m", "tests.browser.newer")
+        server.program = "tests/browser/newer.py"
         server.start()
         wall.wait_for_function("() => !window.same", timeout=20_000)
         wall.wait_for_selector(DRAWN)
