@@ -17,9 +17,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("app", "analytics.agent", "analytics.service", "analytics.telemetry", "analytics.store.duckdb",
-         "analytics.api.documents", "analytics.api.health", "analytics.api.mcp", "analytics.api.screens",
-         "analytics.api.uploads", "analytics.api.websocket", "dashboard.server", "panel.io.server")  # fmt: skip
 
 
 class Program:
@@ -27,7 +24,7 @@ class Program:
 
     def __init__(self, file: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__, *ROOMS])
+        context.set_forkserver_preload(["tests.warm", __name__])
         heard, told = context.Pipe(duplex=False)
         self.stdout = os.fdopen(os.dup(heard.fileno()), encoding="utf-8", errors="replace")
         heard.close()
