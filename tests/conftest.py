@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from analytics.keys import Keys
 from analytics.settings import Settings
@@ -28,6 +29,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long versions of the fault tests too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.register_profile("soak", max_examples=5 * settings.get_profile("default").max_examples)
+    if config.getoption("--soak"):
+        settings.load_profile("soak")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -59,7 +66,7 @@ async def until(condition: Callable[[], Any], timeout_s: float = 15.0, what: str
     while time.monotonic() < deadline:
         if found := condition():
             return found
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.005)
     raise AssertionError(f"waited {timeout_s:g} s for {what}")
 
 
