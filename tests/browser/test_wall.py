@@ -226,12 +226,12 @@ def test_what_the_workspace_changes_is_drawn_without_a_reload(wall: Page, tmp_pa
         expect(wall.locator("h2", has_text="After")).to_be_visible(timeout=10_000)
         (folder / "lobby.yaml").write_text(board.replace("lobby", "other") % "Other")
         expect(wall.locator(STATE)).to_have_text("No answer", timeout=10_000)
-        wall.clock.fast_forward(5_000)  # until it asks whether the board is gone
+        wall.clock.run_for(7_000)  # until it asks whether the board is gone
         expect(wall.locator(".idle")).to_contain_text("Nothing to play")
         (folder / "lobby.yaml").write_text(board % "Again")
         wait_until(lambda: "lobby" in [b["name"] for b in hall.call("GET", "/api/boards")], what="the board")
         wall.clock.fast_forward(5_000)
-        expect(wall.locator("h2", has_text="Again")).to_be_visible()
+        expect(wall.locator("h2", has_text="Again")).to_be_visible(timeout=10_000)
         assert wall.evaluate("window.same")
     finally:
         server.stop()
