@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ import msgspec
 
 from analytics.workspace import Problem, Workspace, WorkspaceError, file_bytes, first_lines
 from analytics.workspace_reader import labels, read
-from analytics.yaml_lines import Parsed, parse
 
 UNSETTLED_NS = 2_000_000_000  # a folder that changed so lately may have changed again within one tick of its clock
 
@@ -34,7 +32,6 @@ class Workspaces:
     def __init__(self, files: Sequence[Path], folders: Sequence[Path] = ()) -> None:
         self._files, self._folders = tuple(files), tuple(folders)
         self._listed: dict[Path, tuple[Seen, list[Path]]] = {}
-        self._trees: dict[bytes, Parsed] = {}
         self._paths = self._all_paths()
         self._seen = self._look()
         problems: list[Problem] = []
@@ -77,7 +74,7 @@ class Workspaces:
         """What there would be if a file said this. Raises WorkspaceError."""
         texts = self._good | {path: text}
         order = sorted({*self._paths, path} - {*self._files}, key=self._place)
-        return read([(p, texts[p]) for p in (*self._files, *order) if p in texts], self._parse)
+        return read([(p, texts[p]) for p in (*self._files, *order) if p in texts])
 
     def _merged(self, texts: Mapping[Path, bytes], good: Mapping[Path, bytes], must: Sequence[Path] = ()) -> Found:
         """All texts together. One that is wrong gives way to what its file last said, or to nothing; those of
@@ -85,10 +82,7 @@ class Workspaces:
         texts, problems = dict(texts), list[Problem]()
         while True:
             try:
-                workspace = read(list(texts.items()), self._parse)
-                used = set(map(_key, texts.values()))
-                self._trees = {key: tree for key, tree in self._trees.items() if key in used}
-                return Found(workspace, texts, tuple(problems))
+                return Found(read(list(texts.items())), texts, tuple(problems))
             except WorkspaceError as error:
                 problems += error.problems
                 wrong = self._to_blame(error, texts, good, must)
@@ -110,18 +104,11 @@ class Workspaces:
             tried = dict(texts)
             _fall_back(tried, good, path)
             try:
-                read(list(tried.items()), self._parse)
+                read(list(tried.items()))
             except WorkspaceError:
                 continue
             return [path]
         return [path for path in may if path in wrong and path not in self._files]
-
-    def _parse(self, raw: bytes) -> Parsed:
-        """Reading YAML is what takes the time, and most files are as they were."""
-        key = _key(raw)
-        if key not in self._trees:
-            self._trees[key] = parse(raw)
-        return self._trees[key]
 
     def _texts(self, paths: Iterable[Path], problems: list[Problem]) -> dict[Path, bytes]:
         texts: dict[Path, bytes] = {}
@@ -160,10 +147,6 @@ def _fall_back(texts: dict[Path, bytes], good: Mapping[Path, bytes], path: Path)
 
 def _told(problems: Sequence[Problem]) -> str | None:
     return first_lines(tuple(dict.fromkeys(problems)), 3) if problems else None
-
-
-def _key(raw: bytes) -> bytes:
-    return hashlib.sha256(raw).digest()
 
 
 def _stat(path: Path) -> Seen:

@@ -50,7 +50,7 @@ TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")  # datasets: the store has a table o
 COLUMN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,120}")
 
 
-def read(sources: Sequence[tuple[Path, bytes]], parse: Callable[[bytes], Parsed] = parse) -> Workspace:
+def read(sources: Sequence[tuple[Path, bytes]]) -> Workspace:
     """The workspace that these files declare together; a later file may replace what an earlier one
     declared. Raises WorkspaceError with every problem found."""
     every = Dataset(name="events", title="Events", description="All events, in canonical columns")

@@ -6,6 +6,7 @@ aliases that multiply, nesting without end.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import msgspec
@@ -17,6 +18,7 @@ from ruamel.yaml.nodes import Node as Composed
 MAX_BYTES = 1 << 20
 MAX_NODES = 20_000  # counted after aliases are followed, which is what stops an alias bomb
 MAX_DEPTH = 16
+REMEMBERED = 256  # texts: those of a workspace are read again whenever one of them changes
 INT64 = 1 << 63
 
 Scalar = str | int | float | bool | None
@@ -52,8 +54,9 @@ class _Stop(Exception):
     """The text is hostile or broken: reading on would help nobody."""
 
 
+@functools.lru_cache(REMEMBERED)
 def parse(raw: bytes) -> Parsed:
-    """One document as a tree."""
+    """One document as a tree. The same text is read once."""
     problems: list[tuple[int, str]] = []
     root = _tree(raw, lambda line, told: problems.append((line, told)))
     return Parsed(root, tuple(problems))

@@ -7,8 +7,6 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -20,14 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
+from analytics.keys import Keys
 from analytics.settings import Settings
+from tests.programs import Program
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long versions of the fault tests too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.register_profile("soak", max_examples=5 * settings.get_profile("default").max_examples)
+    if config.getoption("--soak"):
+        settings.load_profile("soak")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -59,7 +66,7 @@ async def until(condition: Callable[[], Any], timeout_s: float = 15.0, what: str
     while time.monotonic() < deadline:
         if found := condition():
             return found
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.005)
     raise AssertionError(f"waited {timeout_s:g} s for {what}")
 
 
@@ -100,7 +107,7 @@ def flow(name: str = "answer question", ago_s: float = 5.0, **fields: Any) -> di
 class Running:
     """A server process of its own, with its data directory; can be killed and started again on the same port."""
 
-    program: tuple[str, ...] = ("app.py",)
+    program = "app.py"
 
     def __init__(self, data: Path, *flags: str) -> None:
         self.data = data
@@ -108,29 +115,12 @@ class Running:
         self.port = 0
         self.url = ""
         self.link = ""
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Program | None = None
         self._key = ""
 
     def start(self) -> Running:
-        command = [
-            sys.executable,
-            *self.program,
-            "serve",
-            "--data",
-            str(self.data),
-            "--port",
-            str(self.port),
-            *self.flags,
-        ]
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ | {"PYTHONWARNINGS": "default"},
-        )
-        assert self.process.stdout is not None
+        arguments = ("serve", "--data", str(self.data), "--port", str(self.port), *self.flags)
+        self.process = Program(self.program, arguments, os.environ)
         said = []
         for line in self.process.stdout:
             said.append(line)
@@ -149,20 +139,11 @@ class Running:
             self._key = self.create_key("test", "read,ingest")
         return self._key
 
-    def create_key(self, name: str, scopes: str, *flags: str) -> str:
-        command = [
-            sys.executable,
-            "app.py",
-            "keys",
-            "create",
-            "--data",
-            str(self.data),
-            "--name",
-            name,
-            "--scopes",
-            scopes,
-        ]
-        return subprocess.run([*command, *flags], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    def create_key(self, name: str, scopes: str) -> str:
+        keys = Keys(self.data, lambda: datetime.now(UTC))
+        _, key = keys.create(name, scopes.split(","))
+        keys.close()
+        return key
 
     def post(self, events: list[dict[str, Any]]) -> dict[str, Any]:
         status, _, body = request(
@@ -178,7 +159,6 @@ class Running:
         if self.process is not None:
             self.process.send_signal(how)
             self.process.wait(15)
-            assert self.process.stdout is not None
             self.process.stdout.close()
             self.process = None
 

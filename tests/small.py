@@ -6,9 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+from hypothesis import settings
 
 from analytics.events import NAMES, SCHEMA
 from analytics.workspace import Dataset, Dimension, Metric, Workspace
+
+
+def many(examples: int) -> int:
+    """How many examples a property is tried on: so many, and five times as many with --soak."""
+    return examples * settings().max_examples // settings.get_profile("default").max_examples
 
 
 def at(text: str) -> datetime:

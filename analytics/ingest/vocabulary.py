@@ -17,6 +17,7 @@ but for `text`, of which only the length is kept unless the server was told to k
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -42,6 +43,7 @@ EVENT_COLUMNS = (*COLUMNS, "duration_ms", "status")  # a span has its own, a log
 COUNTED = ("tokens_input", "tokens_output", "tokens_cached", "tokens_cache_written", "cost_usd")
 LABELS = tuple(c for c in COLUMNS if c not in COUNTED)  # what a row may have that tells no model call
 BODY = "log.body"
+REMEMBERED = 64  # files
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -238,13 +240,19 @@ def load_folder(folder: Path, *, keep_text: bool = False) -> Vocabulary:
     return load(sorted(folder.glob("*.yaml")), keep_text=keep_text)
 
 
+@functools.lru_cache(REMEMBERED)
+def _tree(text: str) -> Any:
+    """What YAML says, with its lines; nobody changes it. Reading it takes nearly all the time of `load`."""
+    return YAML(typ="rt").load(text)
+
+
 class _File:
     """One file with the lines its words stand on."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.body: Any = YAML(typ="rt").load(path.read_text("utf-8")) or {}
+            self.body: Any = _tree(path.read_text("utf-8")) or {}
         except MarkedYAMLError as error:
             line = error.problem_mark.line if error.problem_mark else 0
             raise self.error(line, f"not YAML: {error.problem}") from None

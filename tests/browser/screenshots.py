@@ -132,7 +132,6 @@ def walls(browser: Browser, server: Running, visitor: BrowserContext) -> dict[st
 def history_sent(server: Running) -> None:
     """Wait for the demo fleet to have told its past."""
     assert server.process is not None
-    assert server.process.stdout is not None
     if not any("history sent" in line for line in server.process.stdout):
         raise AssertionError("the demo fleet ended before its history was sent")
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.test_accessibility import fleet
 from tests.browser.walls import AWAY, CODE, DRAWN, LIVE, SEEN, STATE, TITLE, Hall, plays, read_off, still
-from tests.conftest import Running
+from tests.conftest import Running, wait_until
 
 CLOCK = "#stage time"
 FLASH = ".flash"
@@ -217,14 +217,20 @@ def test_what_the_workspace_changes_is_drawn_without_a_reload(wall: Page, tmp_pa
     server = Running(tmp_path / "data").start()
     try:
         server.post(fleet())
-        plays(Hall(server), wall, "lobby", script=False)
+        wall.clock.install()
+        hall = Hall(server)
+        plays(hall, wall, "lobby", script=False)
         expect(wall.locator("h2", has_text="Before")).to_be_visible()
         wall.evaluate("window.same = true")
         (folder / "lobby.yaml").write_text(board % "After")
         expect(wall.locator("h2", has_text="After")).to_be_visible(timeout=10_000)
         (folder / "lobby.yaml").write_text(board.replace("lobby", "other") % "Other")
-        expect(wall.locator(".idle")).to_contain_text("Nothing to play", timeout=25_000)
+        expect(wall.locator(STATE)).to_have_text("No answer", timeout=10_000)
+        wall.clock.run_for(7_000)  # until it asks whether the board is gone
+        expect(wall.locator(".idle")).to_contain_text("Nothing to play")
         (folder / "lobby.yaml").write_text(board % "Again")
+        wait_until(lambda: "lobby" in [b["name"] for b in hall.call("GET", "/api/boards")], what="the board")
+        wall.clock.fast_forward(5_000)
         expect(wall.locator("h2", has_text="Again")).to_be_visible(timeout=10_000)
         assert wall.evaluate("window.same")
     finally:

@@ -50,18 +50,21 @@ def test_it_heals_when_the_server_is_killed_and_comes_back_as_another_version(wa
     server.post(fleet())
     loads: list[str] = []
     wall.on("framenavigated", lambda frame: loads.append(frame.url))
+    wall.clock.install()
     plays(hall, wall, script=False)
     wall.evaluate("window.same = true")
     try:
         server.stop(signal.SIGKILL)
+        wall.clock.fast_forward(6_000)
         expect(wall.locator(AWAY)).to_contain_text("does not answer", timeout=15_000)
         expect(wall.locator(AWAY)).to_contain_text("What you see is from")
         server.start()
+        wall.clock.fast_forward(5_000)  # the longest pause between two tries
         expect(wall.locator(AWAY)).to_be_hidden(timeout=15_000)
         expect(wall.locator(STATE)).to_have_text(LIVE, timeout=15_000)
         assert wall.evaluate("window.same")  # the same version: nothing is loaded
         server.stop(signal.SIGKILL)
-        server.program = ("-m", "tests.browser.newer")
+        server.program = "tests/browser/newer.py"
         server.start()
         wall.wait_for_function("() => !window.same", timeout=20_000)
         wall.wait_for_selector(DRAWN)

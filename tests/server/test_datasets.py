@@ -25,7 +25,7 @@ from analytics.workspace import ARROW, Column, Dataset, Metric, Workspace, load,
 from analytics.workspace_live import Workspaces
 from analytics.workspace_reader import read
 from tests.conftest import serving, until
-from tests.small import at, events
+from tests.small import at, events, many
 from tests.small import workspace as small_workspace
 
 NOW = at("13:00")
@@ -315,7 +315,7 @@ AWKWARD = ["select", "p", "i", "g0", "c0", "w0", "a0", "r", "t", "slot", "tail",
 ANY_NAME = st.one_of(st.sampled_from(AWKWARD), st.text(max_size=140))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=many(10), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(ANY_NAME, st.sampled_from(sorted(ARROW))), min_size=1, max_size=6))
 def test_a_column_may_be_called_anything(given: list[tuple[str, str]]) -> None:
     """From the names of a file to its YAML, a table of the engine, and answers about it."""

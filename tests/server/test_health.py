@@ -238,7 +238,7 @@ async def test_an_internal_error_is_found_in_the_log_by_what_the_user_saw(
 
 def test_the_log_of_a_process_is_json_and_holds_no_key(tmp_path: Path) -> None:
     server = Running(tmp_path / "data", "--no-demo", "--log-format", "json", "--log-level", "debug").start()
-    assert server.process is not None and server.process.stdout is not None
+    assert server.process is not None
     key = server.key
     wrong = key[:-1] + ("a" if key[-1] != "a" else "b")
     for value in (key, wrong):

@@ -28,7 +28,7 @@ from analytics.store.base import Store
 from analytics.store.duckdb import DuckDBStore
 from analytics.workspace import Metric
 from tests.server.test_store import Gate, until
-from tests.small import at, events, workspace
+from tests.small import at, events, many, workspace
 
 NOW = at("13:00")
 HOUR = Window("2026-01-06T12:00:00Z", "2026-01-06T13:00:00Z")
@@ -140,7 +140,7 @@ def stories(draw: st.DrawFn) -> tuple[list[Call], list[Row]]:
     return calls, [row | {"session": row["session"] or f"s{int(row['event_id'].split('-')[1]) // 100}"} for row in rows]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories(), data=st.data())
 def test_totals_are_the_truth_in_any_order_with_repeats_and_restarts(
     tmp_path_factory: pytest.TempPathFactory, story: tuple[list[Call], list[Row]], data: st.DataObject

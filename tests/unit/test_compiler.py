@@ -20,7 +20,7 @@ from analytics.store.dialect import DuckDB
 from analytics.store.duckdb import DuckDBStore
 from analytics.store.sql import compile
 from analytics.workspace import Dimension, Metric
-from tests.small import at, events, workspace
+from tests.small import at, events, many, workspace
 
 NOW = at("13:00")
 HOUR = Window("2026-01-06T12:00:00Z", "2026-01-06T13:00:00Z")
@@ -364,7 +364,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, limit=st.none() | st.integers(1, 4), grain=st.sampled_from([None, "5m", "1h"]))
 async def test_groups_and_the_fold_add_up_to_the_whole(rows: list[Any], limit: int | None, grain: str | None) -> None:
     store = DuckDBStore(None, lambda: WORKSPACE, readers=1, threads=1)

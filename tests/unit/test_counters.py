@@ -16,6 +16,7 @@ from analytics.events import SCHEMA
 from analytics.ingest import counters
 from analytics.ingest.counters import Counters
 from analytics.ingest.vocabulary import Usage
+from tests.small import many
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC).replace(tzinfo=None)  # as the store has it
 Point = dict[str, Any]
@@ -105,7 +106,7 @@ def exported(runs: Runs) -> list[list[Point]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(25), deadline=None)
 @given(runs=runs, seed=st.integers(0, 2**32))
 async def test_the_total_is_the_truth_in_any_order_with_repeats_gaps_refusals_and_restarts(
     runs: Runs, seed: int
@@ -128,7 +129,7 @@ async def test_the_total_is_the_truth_in_any_order_with_repeats_gaps_refusals_an
     assert kept.total == sum(sum(counts) for _, counts in runs)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=many(20), deadline=None)
 @given(
     lives=st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=8), min_size=1, max_size=4),
     seed=st.integers(0, 2**32),

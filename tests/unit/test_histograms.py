@@ -20,7 +20,7 @@ from analytics.query import Query, Result, Window
 from analytics.store import intervals
 from analytics.store.duckdb import DuckDBStore
 from analytics.workspace import Metric
-from tests.small import at, events, workspace
+from tests.small import at, events, many, workspace
 from tests.unit.test_spread import BOUNDS, explicit, exponential
 
 QS = (0.0, 0.1, 0.5, 0.95, 1.0)
@@ -83,7 +83,7 @@ def holds(result: Result, name: str, values: list[float], q: float) -> bool:
     return low / ROUNDED - 1e-9 <= true <= high * ROUNDED + 1e-9
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=many(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=told, seed=st.integers(0, 2**32))
 async def test_the_true_quantile_is_within_the_stated_error(store: DuckDBStore, told: list[Told], seed: int) -> None:
     chance = random.Random(seed)

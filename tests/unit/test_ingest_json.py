@@ -19,6 +19,7 @@ from analytics.ingest.intake import FORMATS, Batch, Intake
 from analytics.ingest.limits import Limits
 from analytics.ingest.reasons import EXAMPLE_MAX, Counters, Reason
 from analytics.ingest.vocabulary import load_folder
+from tests.small import many
 
 NOW = datetime(2026, 1, 6, 12, tzinfo=UTC)
 VOCABULARIES = Path(__file__).parents[2] / "assets" / "vocabularies"
@@ -314,7 +315,7 @@ VALUES = st.recursive(
 EVENTS = st.dictionaries(st.sampled_from([*SCHEMA.names, "other"]), VALUES, max_size=6) | VALUES
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(EVENTS, max_size=4), lines=st.booleans())
 def test_any_json_values_are_rows_or_drops(intake: Intake, events: list[Any], lines: bool) -> None:
     texts = [json.dumps(e) for e in events]
@@ -331,7 +332,7 @@ def test_any_json_values_are_rows_or_drops(intake: Intake, events: list[Any], li
         assert row["attributes"] is None or isinstance(json.loads(row["attributes"]), dict)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.binary(max_size=200),
     kind=st.sampled_from(sorted(FORMATS)),

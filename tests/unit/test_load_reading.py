@@ -27,6 +27,7 @@ from analytics.load.lines import read_lines
 from analytics.load.plan import Plan, blocks, planned
 from analytics.load.rejects import Rejects
 from analytics.load.run import Cancelled, Declaration, Kept, Load
+from tests.small import many
 
 NOW = datetime(2026, 1, 6, 12, tzinfo=UTC)
 TABLE = "day,n,word\n2026-01-01,1,a\n2026-01-02,2,b\n2026-01-03,3,c\n"
@@ -354,7 +355,7 @@ CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"], inclu
 CELL = st.text(CHARACTERS, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(20), deadline=None)
 @given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=12), st.sampled_from(",;\t|"))
 def test_what_a_writer_writes_comes_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], delimiter: str
@@ -367,7 +368,7 @@ def test_what_a_writer_writes_comes_back(
     assert list(zip(sink.column("one"), sink.column("two"), strict=True)) == rows and rejects.total == 0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=many(25), deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 400))
 def test_nothing_of_a_damaged_file_vanishes(tmp_path_factory: pytest.TempPathFactory, noise: bytes, at: int) -> None:
     lines = [b"2026-01-01,1,a\n"] * 20

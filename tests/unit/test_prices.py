@@ -19,7 +19,7 @@ from analytics.query import Filter, Period, Query, Result, Window
 from analytics.store import rows
 from analytics.store.sql import compile
 from analytics.workspace import Metric, Workspace, load
-from tests.small import at, events, workspace
+from tests.small import at, events, many, workspace
 
 BUILT_IN = sorted((Path(__file__).parents[2] / "assets" / "workspaces").glob("*.yaml"))
 DAYS = Window("2026-01-01", "2026-01-31")
@@ -176,7 +176,7 @@ def test_currencies_are_changed_at_the_rate_of_the_day() -> None:
     assert [spend(ends, call("e", 10**6, day=day)) for day in (6, 7, 10, 11, 12)] == [None, 1.1, 1.2, 1.2, None]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=many(10), deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 28), st.integers(0, 2)), min_size=1, max_size=12), st.integers(1, 27))
 def test_a_window_sees_each_row_at_the_price_it_has_in_every_window(calls: list[tuple[int, int]], middle: int) -> None:
     """Prices outside of a window are left out of its statement, which must not show."""

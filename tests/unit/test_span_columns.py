@@ -15,6 +15,7 @@ from analytics.ingest.reasons import Drops
 from analytics.ingest.vocabulary import Vocabulary, load_folder
 from analytics.ingest.wire import OtlpReader
 from tests.bench.otlp_fleet import bodies
+from tests.small import many
 from tests.unit.test_otlp_traces import NOW_NS, fill
 
 VOCABULARIES = Path(__file__).parents[2] / "assets" / "vocabularies"
@@ -79,7 +80,7 @@ def both(body: bytes, vocabulary: Vocabulary) -> None:
 
 
 @given(told=groups)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_body_becomes_the_same_rows_both_ways(told: list[Any], vocabulary: Vocabulary) -> None:
     request = ExportTraceServiceRequest()
     for resource, scope, members in told:

@@ -16,6 +16,7 @@ from analytics.ingest.counters import Counters
 from analytics.ingest.spread import Spread, read
 from analytics.ingest.values import as_json
 from analytics.ingest.vocabulary import Usage
+from tests.small import many
 from tests.unit.test_counters import Kept, Point, point, table
 
 BOUNDS = (0.0, 5.0, 10.0, 25.0, 50.0, 100.0)
@@ -79,7 +80,7 @@ def test_a_hostile_spread_is_never_written_out() -> None:
     assert far.plus(near).text() is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=many(15), deadline=None)
 @given(
     parts=st.lists(st.lists(st.integers(1, 300), max_size=8), min_size=1, max_size=6),
     scale=st.sampled_from([None, 3]),
