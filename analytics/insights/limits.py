@@ -13,6 +13,7 @@ from analytics.insights.reaching import ALREADY, ANEW, BEYOND
 from analytics.workspace import Metric
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+LOPSIDED = 2  # of an interval whose one side is so many times the other, both ends are told
 SENSIBLE = DAY  # what is further away than this, and than the window, is no news
 
 
@@ -122,7 +123,10 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         if self.latest is None:
             return f", earliest {self._clock(self.earliest, now, tz)}" if self.earliest else ""
         earliest = self.earliest or now
-        return f" ± {length(max(self.latest - self.at, self.at - earliest))}"
+        before, after = self.at - earliest, self.latest - self.at
+        if max(before, after) > LOPSIDED * min(before, after) and max(before, after) > 5 * MINUTE:
+            return f" ({self._clock(earliest, now, tz)} to {self._clock(self.latest, now, tz)})"
+        return f" ± {length(max(before, after))}"
 
 
 def clock(moment: datetime, now: datetime, tz: str) -> str:

@@ -194,6 +194,7 @@ def reach(at_h: float | None, low_h: float | None = None, high_h: float | None =
 def test_limits_in_words() -> None:
     assert reach(4 + 1 / 3, 4.2, 4.5) == "Limit at 16:20 ± 10 min"
     assert reach(4 + 1 / 3, 4.2) == "Limit at 16:20, earliest 16:12"
+    assert reach(0.5, 0.4, 3) == "Limit at 12:30 (12:24 to 15:00)"
     assert reach(20, 15, 26) == "Limit at Wed 08:00 ± 6 h"
     assert reach(24 * 40, 24 * 30, 24 * 60) == "Limit on 15 Feb ± 20 d"
     assert reach(None, 9) == "Limit not before 21:00"
