@@ -26,6 +26,8 @@ from tests.programs import Program
 
 ROOT = Path(__file__).resolve().parent.parent
 
+SLOW = {"test_wall", "test_wall_outages", "test_embed", "test_notebook", "test_client", "test_counted_once"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long versions of the fault tests too")
@@ -39,10 +41,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Browser tests come last, also where two workers share the files in this order: Playwright's synchronous face
-    keeps a loop running in its thread, in which no coroutine test can run. The largest files begin, so that neither
-    worker is left alone with one. Without --soak the long tests are not there at all."""
+    keeps a loop running in its thread, in which no coroutine test can run. The longest files begin, so that neither
+    worker is left alone with one; those of many tests are long, and the SLOW ones. Without --soak the long tests are
+    not there at all."""
     size = Counter(item.path for item in items)
-    items.sort(key=lambda item: ("browser" in item.path.parts, -size[item.path], str(item.path)))
+
+    def place(item: pytest.Item) -> tuple[bool, bool, int, str]:
+        return "browser" in item.path.parts, item.path.stem not in SLOW, -size[item.path], str(item.path)
+
+    items.sort(key=place)
     if config.getoption("--soak"):
         return
     long = [item for item in items if item.get_closest_marker("soak")]

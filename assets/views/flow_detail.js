@@ -34,6 +34,7 @@ export class FlowDetail {
     if (id === this.id) return
     this.id = id
     this.flow = null
+    this.awaited = false
     clearTimeout(this.again)
     this.element.hidden = !id
     if (id) this.#ask()
@@ -56,6 +57,7 @@ export class FlowDetail {
     this.note.hidden = true
     this.waterfall.show(flow, this.scope.state.args.span)
     this.sync()
+    if (this.awaited) this.focus()
     if (flow.status === null) this.again = setTimeout(() => (this.scope.state.paused ? null : this.#ask()), AGAIN_MS)
   }
 
@@ -127,8 +129,9 @@ export class FlowDetail {
     this.scope.put({ span: id === this.flow.spans[0]?.id ? "" : id }, { step: false })
   }
 
+  /** The keys come to the waterfall, as soon as it is there; until then they stay where they are. */
   focus() {
+    this.awaited = !this.flow
     if (this.flow) this.waterfall.focus()
-    else this.element.querySelector("button").focus()
   }
 }
