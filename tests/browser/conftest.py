@@ -36,6 +36,11 @@ def enter(page: Page, url: str, key: str) -> None:
     assert reply.status == 303, reply.text()
 
 
+def address(page: Page) -> str:
+    """Where the page is by its own account; `page.url` hears of a step a little later."""
+    return str(page.evaluate("location.href"))
+
+
 @dataclass
 class Mock:
     """The harness in a process of its own, and what a page on it did."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, address
 from tests.browser.test_accessibility import violations
 from tests.conftest import Running, flow
 
@@ -121,7 +121,7 @@ def test_late_ones_come_first_and_a_sender_opens_by_keyboard(server: Running, ad
     expect(panel).to_contain_text("crew_role")
     expect(panel).to_contain_text("Nothing of it is lost")
     expect(panel).to_contain_text("duration_ms: expected zero or more")
-    assert "sender=crew" in page.url
+    assert "sender=crew" in address(page)
     assert violations(page) == []
     page.keyboard.press("Escape")
     expect(panel).to_be_hidden()

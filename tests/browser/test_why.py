@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import oddities as odd
-from tests.browser.conftest import Mock
+from tests.browser.conftest import Mock, address
 from tests.browser.reasons import EVIL, LONG, Sent
 from tests.browser.test_accessibility import AXE, CALM, RUN
 
@@ -34,7 +34,7 @@ def board(page: Page, mock: Mock, sent: Sent) -> Iterator[Page]:
 
 
 def query(page: Page) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(page.url).query)
+    return parse_qs(urlsplit(address(page)).query)
 
 
 def why(page: Page) -> Locator:
