@@ -54,7 +54,7 @@ def test_the_rows_say_how_much_of_which_limit(server: Running, visitor: Visitor)
     expect(rows.nth(2)).to_contain_text("1,000 of 4,000")
     expect(rows.nth(3).get_by_role("button", name=EVIL)).to_be_visible()
     assert tile.locator("img").count() == 0
-    assert "Team spend $90.50 of $100.00" in str(tile.locator(".visually-hidden").first.text_content())
+    expect(tile.locator(".visually-hidden").first).to_contain_text("Team spend $90.50 of $100.00")
     rows.nth(1).get_by_role("button", name="coder").focus()
     page.keyboard.press("Enter")
     expect(rows.nth(0)).to_contain_text("$80.00, no limit", timeout=SLOW_MS)
