@@ -8,6 +8,7 @@ import secrets
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from typing import Any
 from analytics.errors import Conflict
 
 SECRET_BYTES = 32
+BUSY_S = 5.0  # how long another process may hold the file
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS keys (
     id TEXT PRIMARY KEY, digest BLOB NOT NULL, name TEXT NOT NULL, rights TEXT NOT NULL,
@@ -51,8 +53,8 @@ class Database:
     def __init__(self, path: Path, schema: str = SCHEMA) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # the log files beside it take its mode
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
+        self._write_ahead()
         self._connection.execute("PRAGMA synchronous = FULL")  # a revocation survives a power cut
         self._connection.executescript(f"BEGIN IMMEDIATE; {schema} COMMIT;")
         if schema is not SCHEMA:
@@ -60,6 +62,19 @@ class Database:
         with self.writing():  # a file of version 0.1
             if "replaced_by" not in {row[1] for row in self.rows("PRAGMA table_info(keys)")}:
                 self.write("ALTER TABLE keys ADD COLUMN replaced_by TEXT")
+
+    def _write_ahead(self) -> None:
+        """Switch to a write-ahead log. SQLite does not wait here by itself when processes start together:
+        two of them would hold the file for reading and want it for writing."""
+        until = time.monotonic() + BUSY_S
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock:

@@ -10,6 +10,7 @@ import { screens } from "./layout.js"
 import { Since } from "./since.js"
 
 const REVIVE_MS = 5_000
+const BUILD_MS = 10_000 // a server that has not given a board by then does not give it
 
 export class Item {
   /** hooks: {bokeh, theme(), told(item): it has something new to say, outdated(): its spec is of an old workspace}. */
@@ -25,9 +26,10 @@ export class Item {
   /** Put it into `holder`, hidden. Whether it is there now; false where the server did not give it. */
   async build(holder) {
     this.fetching = true
-    const reply = await fetch(this.entry.specs[this.hooks.theme()]).catch(() => null)
+    const reply = await fetch(this.entry.specs[this.hooks.theme()], { signal: AbortSignal.timeout(BUILD_MS) }).catch(() => null)
     const spec = reply?.ok ? await reply.json().catch(() => null) : null
     this.fetching = false
+    this.failed = !spec
     if (this.ended || !spec) {
       if (reply?.status === 404) this.hooks.outdated()
       return false

@@ -101,9 +101,17 @@ export class Player {
     this.#head()
   }
 
+  /** On to the next screen. A board that is still on its way is waited for, one that does not come is passed over. */
   #next() {
     const { item, page } = this.at
-    this.at = page + 1 < this.item.pages.length ? { item, page: page + 1 } : { item: (item + 1) % this.items.length, page: 0 }
+    if (page + 1 < this.item.pages.length) this.at = { item, page: page + 1 }
+    else {
+      const others = this.items.map((_, i) => (item + 1 + i) % this.items.length)
+      for (const i of others) this.#build(this.items[i])
+      const next = others.find((i) => this.items[i].element || !this.items[i].failed)
+      if (!this.items[next]?.element) return
+      this.at = { item: next, page: 0 }
+    }
     this.#show()
   }
 

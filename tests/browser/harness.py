@@ -91,6 +91,7 @@ class Fleet:
 
     workspace: Workspace
     mode: str = "live"
+    began: float = field(default_factory=time.time)  # when the mood was set
     epoch: str = "e1"
     sockets: set[Feed] = field(default_factory=set)
 
@@ -207,7 +208,7 @@ class Fleet:
         ranged = [(base * 0.74, base * 1.2) for base in (2450 + 260 * math.sin(t / 420) for t in times)]
         columns["lo"] = [low if slow else None for low, _ in ranged]
         columns["hi"] = [high if slow else None for _, high in ranged]
-        since = int((now - 880) // grain * grain) * 1000
+        since = int((self.began - 880) // grain * grain) * 1000
         mark = {
             "t": since, "until": None, "value": 3900.0, "low": 1900.0, "high": 3200.0, "kind": "shift_up",
             "text": EVIL if self.mode == "hostile" else "level shift +84%", "tone": "bad", "confidence": 0.99,
@@ -493,7 +494,7 @@ class Mood(RequestHandler):
         if mode == "restart":
             self.fleet.epoch += "x"
             mode = "live"
-        self.fleet.mode = mode
+        self.fleet.mode, self.fleet.began = mode, time.time()
         for socket in list(self.fleet.sockets):
             if mode in ("down", "restart"):
                 socket.close(1001)

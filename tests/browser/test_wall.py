@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.test_accessibility import fleet
 from tests.browser.walls import AWAY, CODE, DRAWN, LIVE, SEEN, STATE, TITLE, Hall, plays, read_off, still
@@ -130,6 +130,38 @@ def test_every_board_is_cut_into_screens_without_an_empty_place(hall: Hall, wall
         assert shown == [t["id"] for t in sorted(tiles, key=lambda t: t["type"] != "kpi")]
 
 
+def turned(wall: Page) -> None:
+    """Let the wall's clock run until another screen is shown."""
+    shown = wall.evaluate(TOLD)
+    for _ in range(120):
+        wall.clock.run_for(500)
+        if wall.evaluate(TOLD) != shown:
+            return
+    raise AssertionError("no other screen came within a minute")
+
+
+def test_a_board_on_its_way_is_waited_for_and_one_that_does_not_come_is_passed_over(hall: Hall, wall: Page) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # the first of them that is asked for, as often as it is
+        if not held or route.request.url == held[0].request.url:
+            held.append(route)
+        else:
+            route.continue_()
+
+    wall.clock.install()
+    plays(hall, wall, "overview", "agents", "resources", seconds=10)
+    wall.route("**/specs/*.json", hold)
+    still(wall)
+    for _ in range(2):
+        turned(wall)
+    last = wall.evaluate(TOLD)
+    wall.clock.run_for(12_000)  # it is due, and was asked for 8 seconds ago
+    assert len(held) == 1 and wall.evaluate(TOLD) == last
+    turned(wall)
+    assert wall.inner_text(TITLE) == "Resources"
+
+
 def test_boards_follow_each_other_in_screens_of_at_most_six_tiles(hall: Hall, wall: Page) -> None:
     wall.clock.install()
     plays(hall, wall, "overview", "agents", seconds=10)
@@ -140,7 +172,7 @@ def test_boards_follow_each_other_in_screens_of_at_most_six_tiles(hall: Hall, wa
         assert 1 <= len(tiles) <= 6
         assert wall.evaluate(CUT) == []
         seen.append((wall.inner_text(TITLE), tiles[0]))
-        wall.clock.run_for(10_000)
+        turned(wall)
     kinds = [title for title, _ in seen]
     assert kinds[:6] == ["Overview", "Overview", "Overview", "Agents", "Agents", "Overview"]
     assert seen[0] == seen[5] and seen[1] == seen[6] and seen[0][1] == "flows"

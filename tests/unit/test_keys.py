@@ -8,7 +8,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 from analytics.errors import Conflict, Forbidden, NotFound, Unauthorized, ValidationError
 from analytics.key_text import KeyText, Redacting, redact
 from analytics.keys import SESSION, Keys
+from analytics.keys_db import Database
 from analytics.rights import Principal
 
 START = datetime(2026, 1, 6, 12, tzinfo=UTC)
@@ -293,6 +296,18 @@ def test_a_key_made_or_revoked_by_another_process_counts_at_once(keys: Keys, tmp
 def test_processes_that_start_together_agree(tmp_path: Path) -> None:
     started = [another_process(tmp_path / "data", "secret") for _ in range(4)]
     assert len({output(process) for process in started}) == 1
+
+
+def test_connections_made_at_the_same_moment_wait_for_each_other(tmp_path: Path) -> None:
+    for turn in range(40):
+        path, together = tmp_path / f"{turn}.db", threading.Barrier(6)
+
+        def connect(_: int, path: Path = path, together: threading.Barrier = together) -> None:
+            together.wait()
+            Database(path).close()
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(connect, range(6)))
 
 
 def test_nothing_secret_reaches_the_disk_and_nobody_else_may_read_it(keys: Keys, tmp_path: Path) -> None:
