@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser import oddities as odd
 from tests.browser.conftest import Mock
 from tests.browser.test_interaction import drawer, spoken
-from tests.browser.walls import Hall, plays
+from tests.browser.walls import Hall, plays, still
 
 TILE = "[data-tile=duration]"
 DRAWN = f"{TILE} .figure[data-drawn]"
@@ -166,9 +166,13 @@ def test_a_picture_holds_the_band_and_the_words(board: Page) -> None:
 
 def test_a_wall_says_in_a_word_which_chart_wants_to_be_looked_at(hall: Hall, wall: Page) -> None:
     wall.set_viewport_size({"width": 1920, "height": 1080})
+    wall.clock.install()
     plays(hall, wall, "overview", seconds=5)
-    wall.evaluate("feed.attention = { duration: 'warn' }; feed.every(1000)")
+    wall.evaluate("feed.attention = { duration: 'warn' }")
+    still(wall)
     chart = wall.locator(TILE)
-    expect(chart).to_be_visible(timeout=15_000)
+    while not chart.is_visible():
+        wall.clock.run_for(1_000)
+    wall.clock.run_for(1_000)
     expect(chart).to_have_attribute("data-attention", "warn")
     expect(chart.locator("header .attention")).to_have_text("attention")

@@ -124,13 +124,16 @@ def test_a_mute_server_is_delayed_then_stale_within_ten_seconds_and_live_again_a
 
 
 def test_a_lost_connection_says_so_and_comes_back_without_a_hand(page: Page, mock: Mock) -> None:
+    page.clock.install()
     mock.sign_in(page)
     mock.mood("down")
     expect(page.locator(LIVE)).to_contain_text("Reconnecting")
     expect(page.get_by_role("status").filter(has_text="Reconnecting")).to_be_attached()
-    expect(page.locator(LIVE)).to_contain_text("Delayed", timeout=6_000)
+    page.clock.run_for(3_500)
+    expect(page.locator(LIVE)).to_contain_text("Delayed")
     mock.mood("live")
-    expect(page.locator(LIVE)).to_contain_text("Live", timeout=12_000)
+    page.clock.run_for(5_000)
+    expect(page.locator(LIVE)).to_contain_text("Live")
 
 
 def test_a_restarted_server_gets_the_page_anew_once_with_its_scope(page: Page, mock: Mock) -> None:

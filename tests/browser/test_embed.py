@@ -266,9 +266,12 @@ def test_the_page_may_bring_tickets_itself(shop: Shop, visitor: Visitor) -> None
 def test_a_plain_frame_says_how_to_get_a_ticket_or_asks_the_page_around(shop: Shop, visitor: Visitor) -> None:
     page = visitor.page
     src = f"{shop.server.url}/embed?board=overview#ticket={shop.site.fresh()}"
+    page.clock.install()
     page.goto(shop.site.page(FRAME.replace("SRC", src)))
     inside = lively(page)
     shop.cut()
+    for _ in range(3):  # a try, and then the page around has its time to answer
+        page.clock.run_for(3_000)
     expect(inside.locator(BANNER)).to_contain_text("a ticket counts once", timeout=12_000)
     page.evaluate(
         """([server]) => {
@@ -416,10 +419,12 @@ def test_an_element_that_is_taken_out_closes_its_socket(shop: Shop, visitor: Vis
 
 def test_a_server_that_is_away_is_said_and_comes_back(shop: Shop, visitor: Visitor) -> None:
     page = visitor.page
+    page.clock.install()
     page.goto(shop.site.page(OVERVIEW))
     inside = lively(page)
     before = shop.site.minted
     shop.server.stop()
+    page.clock.fast_forward(8_000)
     expect(inside.locator(LIVE)).to_contain_text("Stale", timeout=15_000)
     expect(inside.locator(LATEST)).to_have_attribute("data-old", "stale")
     page.evaluate(  # one that comes while nobody is there
@@ -430,6 +435,7 @@ def test_a_server_that_is_away_is_said_and_comes_back(shop: Shop, visitor: Visit
     expect(said).to_contain_text(f"{shop.server.url} does not answer", timeout=10_000)
     assert shop.site.minted == before  # no ticket is asked for meanwhile
     shop.server.start()
+    page.clock.fast_forward(5_000)  # the longest pause between two tries
     for i in range(2):
         found = page.frame_locator("plumbline-board iframe").nth(i)
         expect(found.locator("main .board")).to_have_attribute("data-state", "live", timeout=30_000)

@@ -42,6 +42,7 @@ CUT = """() => {
 def test_a_screen_is_paired_by_its_code_from_the_page_of_the_screens(hall: Hall, wall: Page, admin: Page) -> None:
     sent: list[str] = []
     wall.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(str(frame))))
+    wall.clock.install()
     wall.goto(hall.wall)
     code = read_off(wall)
     assert wall.locator(".tile, .board").count() == 0
@@ -62,7 +63,8 @@ def test_a_screen_is_paired_by_its_code_from_the_page_of_the_screens(hall: Hall,
     expect(card.locator(".status")).to_have_text(LIVE)
     expect(card).to_contain_text("1920 × 1080")
     expect(card).to_contain_text("127.0.0.1")
-    expect(card.locator("img")).to_be_visible(timeout=20_000)  # what it plays, as a picture
+    wall.clock.fast_forward(8_000)  # until it sends what it plays, as a picture
+    expect(card.locator("img")).to_be_visible(timeout=20_000)
     name = card.locator("img").get_attribute("src") or ""
     picture = hall.call("GET", name.partition("?")[0])
     assert picture.startswith(b"\xff\xd8\xff") and 5_000 < len(picture) < 200_000
