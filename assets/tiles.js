@@ -63,8 +63,8 @@ function kpi(tile, body, board) {
 function priced(line, prices) {
   line.hidden = !prices
   if (!prices) return
-  say(line, [prices.estimated && format.estimated(prices.estimated),
-    prices.unpriced ? `${format.text(prices.unpriced)} unpriced` : prices.oldest && `prices ${prices.oldest.slice(0, 7)}`].filter(Boolean).join(", "))
+  say(line, [prices.unpriced && `${format.text(prices.unpriced)} unpriced`, prices.estimated && format.estimated(prices.estimated),
+    !prices.unpriced && prices.oldest && `prices ${prices.oldest.slice(0, 7)}`].filter(Boolean).join(", "))
   mark(line, "data-near", prices.unpriced ? "" : null)
   mark(line, "data-tip", [
     format.sentence(prices.text),
