@@ -19,8 +19,10 @@ from analytics.insights.smoothing import Array, Places, panel
 LEVEL = 0.95
 NORMAL = 1.96  # half of a normal distribution's 95 % interval, in standard deviations
 PATH = 0.85  # the steps of a path that an interval should hold
-WIDER = 1.14  # what comes differs from what was more than the past from itself
+WIDER = 1.18  # what comes differs from what was more than the past from itself
 WIDER_COLD = 2.0  # the same where the past is short
+DRIFT = 2.0  # by how much more than the errors an interval grows from step to step: late errors go together
+KEPT = 0.8  # of what the early steps would have without it
 STERN = 20.0  # how much a worse forecaster loses: exp(-STERN * (error / least error - 1))
 FADING = 0.03  # the weight of an origin's errors, per origin that came after it
 ORIGINS = 60
@@ -136,10 +138,13 @@ def _projected(forecasts: Array, actual: Array, hours: Places | None, levelled: 
     if hours is not None:
         unit = unit * _by_hour(np.abs(error) * fresh, fresh, hours)
     growth = _growth(np.abs(error / unit[:-1]) * fresh, fresh)
-    scaled = error / (unit[:-1] * growth)
-    half = (WIDER_COLD if reason and levelled else WIDER) * _size(scaled, fresh)
-    reach = half * growth * unit[-1]
-    held = float((np.abs(scaled) <= half)[there].mean())
+    reach = _reach(error / unit[:-1], fresh, growth)
+    if levelled:
+        drifting = growth + DRIFT * np.maximum(growth - growth[0], 0)
+        reach = np.maximum(KEPT * reach, _reach(error / unit[:-1], fresh, drifting))
+    reach = (WIDER_COLD if reason and levelled else WIDER) * unit * reach
+    held = float((np.abs(error) <= reach[:-1])[there].mean())
+    reach = reach[-1]
     return Projection(middle[-1], middle[-1] - reach, middle[-1] + reach, reason is None, reason, held)
 
 
@@ -173,6 +178,11 @@ def _growth(error: Array, weight: Array) -> Array:
     size = (size + np.maximum.accumulate(size)) / 2
     steps = np.arange(1, len(known) + 1)
     return np.append(size, size[-1] * np.sqrt(steps[len(size) :] / len(size))) + 1e-300
+
+
+def _reach(error: Array, weight: Array, growth: Array) -> Array:
+    """Half of an interval at each step, of such a shape by step."""
+    return growth * _size(error / growth, weight)
 
 
 def _size(scaled: Array, weight: Array) -> float:
