@@ -130,7 +130,8 @@ class Expected:
 
     def feed(self, times: Sequence[int], values: Sequence[float | None]) -> Floats:
         """Judge and learn many buckets at once. Rows of low, high, expected, score; nan where unknown."""
-        numbers = np.array([math.nan if v is None or not math.isfinite(v) else v for v in values], dtype=np.float64)
+        numbers = np.array(values, dtype=np.float64)
+        numbers[np.isinf(numbers)] = math.nan
         starts = np.asarray(times, dtype=np.float64)
         said = self._run(starts, numbers)
         low, high = said[:, 0], said[:, 1]
@@ -149,7 +150,7 @@ class Expected:
     def _run(self, starts: Floats, numbers: Floats) -> Floats:
         """What the kernel says of each bucket. It stops to look for a season when it is time to."""
         n = len(numbers)
-        rows: Any = np.empty((n, SAID)) if AVAILABLE else [[0.0] * SAID for _ in range(n)]
+        rows = cells(n * SAID)
         at: Any = starts if AVAILABLE else starts.tolist()
         given: Any = numbers if AVAILABLE else numbers.tolist()
         if self._begun is None and n:
@@ -210,8 +211,10 @@ class Expected:
             self._strays = cells(season)
         if past is not None:
             place = int(self._state[k.PLACE])
-            for back, value in enumerate(past[::-1][:size].tolist(), 1):
-                self._ring[(place - back) % size] = value
+            kept = min(len(past), size)
+            ring = np.full(size, math.nan)
+            ring[np.arange(place - kept, place) % size] = past[len(past) - kept :]
+            self._ring = ring if AVAILABLE else ring.tolist()
 
     def _mark(self, t: int, value: float, said: list[float]) -> None:
         """Write down what happened to an incident. While a shift is open, what is rare beside it is a part of it."""

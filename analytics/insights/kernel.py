@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from analytics.insights import shift
-from analytics.insights.compiled import Cells, compiled
+from analytics.insights.compiled import Cells, compiled, placed, put, within
 from analytics.insights.rarity import HISTOGRAM, RAREST, rarity
 
 NAN = math.nan
@@ -58,28 +58,17 @@ def novelty(S: Cells, N: Cells, net: int, value: float) -> float:
     at = net * NET_SIZE
     size = int(S[NETS + net])
     end = at + size
-    low = at
-    high = end
-    while low < high:
-        middle = (low + high) // 2
-        if N[middle] < value:
-            low = middle + 1
-        else:
-            high = middle
-    if size == 0:
-        distance = 0.0
-    elif low == end:
-        distance = value - N[low - 1]
-    elif low == at:
-        distance = N[low] - value
-    else:
-        distance = min(N[low] - value, value - N[low - 1])
+    place = placed(N, value, at, end)
+    distance = 0.0
+    if place < end:
+        distance = N[place] - value
+    if place > at and (place == end or value - N[place - 1] < distance):
+        distance = value - N[place - 1]
     if size == 0 or distance > S[NEAR + net]:
         if size == NET_SIZE:
             thin(S, N, net)
             return distance
-        N[low + 1 : end + 1] = N[low:end]
-        N[low] = value
+        put(N, value, place, end)
         S[NETS + net] = size + 1
     return distance
 
@@ -122,11 +111,14 @@ def seasonal(S: Cells, R: Cells) -> float:
             break
         total = 0.0
         n = 0
-        for i in range(max(at - 2, 0), min(at + 3, place)):
-            near = R[i % ring]
+        first = max(at - 2, 0)
+        cell = first % ring
+        for _ in range(first, min(at + 3, place)):
+            near = R[cell]
             if near == near:
                 total += near
                 n += 1
+            cell = cell + 1 if cell + 1 < ring else 0
         if n:
             found += 1
             a, b, c = b, c, total / n
@@ -148,10 +140,10 @@ def step(S: Cells, H: Cells, N: Cells, R: Cells, P: Cells, value: float) -> None
             best = i
     mean = season + S[LEVELS + best] + (S[TREND] if best == 3 else 0.0)
     scale = 0.5 * (S[SCALE] + P[phase]) if P[phase] > 0 else S[SCALE]
-    low = min(max(mean - S[BELOW] * scale, S[FLOOR]), S[ROOF])
-    high = min(max(mean + S[ABOVE] * scale, S[FLOOR]), S[ROOF])
+    low = within(mean - S[BELOW] * scale, S[FLOOR], S[ROOF])
+    high = within(mean + S[ABOVE] * scale, S[FLOOR], S[ROOF])
     warm = S[SEEN] >= S[NEEDS]
-    S[EXPECTED] = min(max(mean, S[FLOOR]), S[ROOF]) if warm else NAN
+    S[EXPECTED] = within(mean, S[FLOOR], S[ROOF]) if warm else NAN
     slack = 1e-9 * (abs(value) + abs(mean))
     outside = (value > high + slack) - (value < low - slack)
     S[LOW] = low if warm else NAN
@@ -206,7 +198,8 @@ def learn(
         S[SLOW] = level
         S[SHORT] = S[LONG] = value
     fresh = 1 / (seen + 1)
-    S[SHORT] += max(fresh, 0.02) * (value - S[SHORT])
+    share = max(fresh, 0.02)
+    S[SHORT] += share * (value - S[SHORT])
     rate = max(fresh, 0.001)
     far = value - S[LONG]
     S[LONG] += rate * far
@@ -217,27 +210,25 @@ def learn(
     most = 4 * scale + 0.5 * math.sqrt(S[SPREAD]) if warm else math.inf
     for i in range(4):
         error = level - S[LEVELS + i] - (S[TREND] if i == 3 else 0.0)
-        S[ERRORS + i] += max(fresh, 0.02) * (min(abs(error), 2 * most) - S[ERRORS + i])
-        error = min(max(error, -most), most)
+        S[ERRORS + i] += share * (min(abs(error), 2 * most) - S[ERRORS + i])
+        error = within(error, -most, most)
         if i == 3:
             S[LEVELS + i] += S[TREND]
             S[TREND] += RATES[i] * TREND_RATE * error
         S[LEVELS + i] += max(fresh, RATES[i]) * error
     miss = min(abs(value - mean), most)
-    S[SCALE] += max(fresh, 0.02) * (miss - S[SCALE])
+    S[SCALE] += share * (miss - S[SCALE])
     if S[SEASON] >= 2 and warm:
         P[phase] += (0.3 if P[phase] > 0 else 1.0) * (miss - P[phase])
     if seen >= 10:
         under_roof = mean + S[ABOVE] * scale < S[ROOF]
         over_floor = mean - S[BELOW] * scale > S[FLOOR]
-        share = (
-            MISSES / 2 if under_roof and over_floor else MISSES
-        )  # no value is beyond a bound: the other side has it all
+        misses = MISSES / 2 if under_roof and over_floor else MISSES  # beyond a bound is none: one side has them all
         speed = max(0.2, 4 / math.sqrt(seen))
         if under_roof:
-            S[ABOVE] = max(0.0, S[ABOVE] + speed * ((outside > 0) - share))
+            S[ABOVE] = max(0.0, S[ABOVE] + speed * ((outside > 0) - misses))
         if over_floor:
-            S[BELOW] = max(0.0, S[BELOW] + speed * ((outside < 0) - share))
+            S[BELOW] = max(0.0, S[BELOW] + speed * ((outside < 0) - misses))
 
 
 @compiled
@@ -352,22 +343,21 @@ def run(
     for i in range(first, end):
         S[NOW] = times[i]
         step(S, H, N, R, P, values[i])
-        for j in range(SAID):
-            rows[i][j] = S[LOW + j]
-        shifted(S, U, rows[i], values[i])
-        for j in range(shift.SAID):
-            rows[i][SAID + j] = U[shift.EVENT + j]
+        shifted(S, U, values[i])
+        row = i * (SAID + shift.SAID)
+        rows[row : row + SAID] = S[LOW : LOW + SAID]
+        rows[row + SAID : row + SAID + shift.SAID] = U[shift.EVENT : shift.EVENT + shift.SAID]
 
 
 @compiled
-def shifted(S: Cells, U: Cells, row: Cells, value: float) -> None:
+def shifted(S: Cells, U: Cells, value: float) -> None:
     """Let the range lie where the last shift left it, and ask whether this value makes one. No score knows of it."""
     below, above = S[EXPECTED] - S[LOW], S[HIGH] - S[EXPECTED]
     if S[EXPECTED] == S[EXPECTED] and shift.moved(U):
         level = U[shift.LEVEL] + S[WAVE]
-        row[0] = min(max(level - U[shift.BELOW], S[FLOOR]), S[ROOF])
-        row[1] = min(max(level + U[shift.ABOVE], S[FLOOR]), S[ROOF])
-        row[2] = min(max(level, S[FLOOR]), S[ROOF])
+        S[LOW] = within(level - U[shift.BELOW], S[FLOOR], S[ROOF])
+        S[HIGH] = within(level + U[shift.ABOVE], S[FLOOR], S[ROOF])
+        S[EXPECTED] = within(level, S[FLOOR], S[ROOF])
     U[shift.EVENT] = 0
     silent = (S[OPEN] > 0 and S[KIND] == SILENCE) or (value <= S[FLOOR] and S[HUSHED] > 0)
     if value == value and below == below and not silent:

@@ -31,7 +31,8 @@ def rarity(H: Cells, at: int, value: float, most: float) -> float:
         octave = math.log2(value) * PER_OCTAVE
         if H[at + ANCHOR] == 0:
             H[at + ANCHOR] = octave + 1e-9
-        bin_ = int(min(max(octave - H[at + ANCHOR] + SPAN / 2, 1.0), SPAN - 1.0))
+        place = octave - H[at + ANCHOR] + SPAN / 2
+        bin_ = int(place) if 1 <= place < SPAN else SPAN - 1 if place >= SPAN else 1
     if total >= H[at + NEXT]:
         seek_tail(H, at)
     cut = int(H[at + CUT])
@@ -46,32 +47,41 @@ def rarity(H: Cells, at: int, value: float, most: float) -> float:
                 )
         else:
             first = at + BINS
-            told = -math.log10((summed(H[first + bin_ + 1 : first + SPAN]) + 0.5 * H[first + bin_] + 0.01) / total)
+            if 2 * bin_ < cut:
+                least = total - summed(H, first, first + bin_)
+            else:
+                least = H[at + BEYOND] + summed(H, first + bin_, first + cut)
+            told = -math.log10((least - 0.5 * H[first + bin_] + 0.01) / total)
     H[at + BINS + bin_] += 1
     H[at + TOTAL] += 1
     if bin_ >= cut:
         H[at + BEYOND] += 1
         H[at + EXCESS] += bin_ - cut + 0.5
-    return min(told, RAREST)
+    return told if told < RAREST else RAREST
 
 
 @compiled
 def seek_tail(H: Cells, at: int) -> None:
-    """Find the bin above which the largest 2 % lie, and how far they reach; forget half once memory is full."""
+    """Move the bin above which the largest 2 % lie, and how far they reach; forget half once memory is full."""
     if H[at + TOTAL] >= MEMORY:
         for i in range(at + BINS, at + HISTOGRAM):
             H[i] *= 0.5
         H[at + TOTAL] *= 0.5
+        H[at + BEYOND] *= 0.5
+        H[at + EXCESS] *= 0.5
     first = at + BINS
-    beyond = 0.0
-    cut = SPAN
+    cut = int(H[at + CUT])
+    beyond = H[at + BEYOND]
+    excess = H[at + EXCESS]
     wanted = max(0.02 * H[at + TOTAL], 5.0)
+    while beyond - H[first + cut] >= wanted:
+        beyond -= H[first + cut]
+        excess -= beyond + 0.5 * H[first + cut]
+        cut += 1
     while cut > 0 and beyond < wanted:
         cut -= 1
+        excess += beyond + 0.5 * H[first + cut]
         beyond += H[first + cut]
-    excess = 0.0
-    for i in range(cut, SPAN):
-        excess += H[first + i] * (i - cut + 0.5)
     H[at + CUT] = cut
     H[at + BEYOND] = beyond
     H[at + EXCESS] = excess

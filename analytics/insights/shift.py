@@ -6,14 +6,15 @@ for their autocorrelation by (1 + r) / (1 - r) (Bartlett, 1946). The level befor
 line drawn on, and the lesser difference counts: a trend is no shift. Where the shift began is the split of the largest
 statistic (Page, 1955; Hawkins, 1977).
 
-State of one series: `U`, scalars at the places named here, then two rings: residuals and the times of their buckets.
+State of one series: `U`, scalars at the places named here, then two rings: residuals, each written twice so that the
+newest lie side by side, and the times of their buckets.
 """
 
 from __future__ import annotations
 
 import math
 
-from analytics.insights.compiled import Cells, compiled
+from analytics.insights.compiled import Cells, compiled, middle_of, within
 
 BEFORE = 96  # values that a shift is measured against, at most
 LEAST = 24  # and at least
@@ -43,7 +44,8 @@ LEVEL, HELD, AGE, OFTEN = range(8, 12)
 EVENT, SINCE, SIDE, FROM, TO, MET = range(12, 18)
 SAID = 6  # of them, from EVENT on
 RINGS = 18
-STATE = RINGS + 2 * RING
+TIMES = RINGS + 2 * RING
+STATE = TIMES + RING
 
 SHIFTED, GREW, RETURNED, SETTLED = range(1, 5)
 
@@ -55,8 +57,9 @@ def watch(U: Cells, now: float, residual: float, below: float, above: float, fro
     `frozen` says that an incident holds the range where it was. Answers are in `U`.
     """
     met = int(U[MET])
-    U[RINGS + met % RING] = residual
-    U[RINGS + RING + met % RING] = now
+    at = met % RING
+    U[RINGS + at] = U[RINGS + RING + at] = residual
+    U[TIMES + at] = now
     U[MET] = met + 1
     U[EVENT] = 0
     rate = max(1 / (met + 1), 0.02)
@@ -66,8 +69,9 @@ def watch(U: Cells, now: float, residual: float, below: float, above: float, fro
     U[TOLD] = 0.0
     if met + 1 >= LEAST + FEWEST:
         newest = 0.0
-        for back in range(FEWEST):
-            newest += U[RINGS + (met - back) % RING]
+        last = RINGS + RING + at
+        for cell in range(last, last - FEWEST, -1):
+            newest += U[cell]
         if abs(newest / FEWEST - U[MEAN]) > GATE * U[OFF]:
             compare(U)
     decide(U, below, above, frozen, floor)
@@ -80,17 +84,16 @@ def compare(U: Cells) -> None:
     kept = min(met, RING)
     newest = min(NEWEST, kept - LEAST)
     n = kept - newest
-    old = [U[RINGS + (met - kept + i) % RING] for i in range(n)]
-    new = [U[RINGS + (met - newest + i) % RING] for i in range(newest)]
-    ranked = sorted(old)
-    centre = ranked[n // 2]
-    away = sorted([abs(x - centre) for x in old])
-    scatter = 1.4826 * away[n // 2]
+    first = RINGS + (met - kept) % RING
+    old = U[first : first + n]
+    new = U[first + n : first + kept]
+    centre = middle_of(old)
+    scatter = 1.4826 * middle_of([abs(x - centre) for x in old])
     if scatter <= 0:
-        scatter = 1.2533 * sum(away) / n
-    if scatter <= 1e-12 * abs(centre):
+        scatter = 1.2533 * sum(sorted([abs(x - centre) for x in old])) / n
+    if scatter <= 1e-12 * abs(centre) or not off(new, centre, 0.999 * LARGE * scatter):
         return
-    clipped = [min(max((x - centre) / scatter, -CLIP), CLIP) for x in old]
+    clipped = [within((x - centre) / scatter, -CLIP, CLIP) for x in old]
     mean = sum(clipped) / n
     middle = (n - 1) / 2
     slope = 0.0
@@ -111,7 +114,7 @@ def compare(U: Cells) -> None:
     variance = square / (n - 2)
     total = squares = 0.0
     for w in range(1, newest + 1):
-        value = min(max((new[newest - w] - centre) / scatter, -CLIP - 1), CLIP + 1)
+        value = within((new[newest - w] - centre) / scatter, -CLIP - 1, CLIP + 1)
         total += value
         squares += value * value
         if w < FEWEST:
@@ -133,8 +136,8 @@ def compare(U: Cells) -> None:
     run = int(U[RUN])
     if U[TOLD] == 0:
         return
-    late = sorted(new[newest - 3 :])[1]
-    U[NEW] = sorted(new[newest - run :])[run // 2]
+    late = middle_of(new[newest - 3 :])
+    U[NEW] = middle_of(new[newest - run :])
     while run > 1 and abs(new[newest - run] - centre) < abs(new[newest - run] - U[NEW]):  # it still lies with the old
         run -= 1
     U[RUN] = run
@@ -142,13 +145,26 @@ def compare(U: Cells) -> None:
     jump = U[NEW] - centre
     near = 0.0  # how much of the jump lies right at the split: all of a step, little of a bend
     for back in range(run, run + NEAR):
-        near += min(max((U[RINGS + (met - 1 - back) % RING] - centre) / scatter, -CLIP - 1), CLIP + 1) / NEAR
+        near += within((U[RINGS + (met - 1 - back) % RING] - centre) / scatter, -CLIP - 1, CLIP + 1) / NEAR
     if (
         jump * U[TOLD] < LARGE * scatter * abs(U[TOLD])
         or (late - centre) / jump < 0.5
         or 1 - near * scatter / jump < STEEP
     ):
         U[TOLD] = 0.0
+
+
+@compiled
+def off(new: Cells, centre: float, least: float) -> bool:
+    """Whether the middle of enough newest values lies that far from the centre: else no shift can be told."""
+    over = under = 0
+    for i in range(len(new)):
+        away = new[len(new) - 1 - i] - centre
+        over += away >= least
+        under += away <= -least
+        if i + 1 >= FEWEST and (2 * over > i or 2 * under > i):
+            return True
+    return False
 
 
 @compiled
@@ -171,7 +187,8 @@ def decide(U: Cells, below: float, above: float, frozen: bool, floor: float) -> 
             U[SINCE] = since
             U[EVENT] = GREW
         else:
-            U[LEVEL] = middle_of(U, int(min(U[AGE], USUAL)))
+            last = RINGS + RING + (int(U[MET]) - 1) % RING + 1
+            U[LEVEL] = middle_of(U[last - int(min(U[AGE], USUAL)) : last])
         U[TO] = U[LEVEL]
         if U[AGE] >= USUAL and not frozen:
             U[EVENT] = SETTLED
@@ -207,9 +224,10 @@ def move(U: Cells, floor: float) -> None:
     if floor >= 0 and old > 0 and new > 0:
         ratio = min(max(new / old, 0.5), 2.0)
     kept = min(met, RING)
-    U[SINCE] = U[RINGS + RING + (met - run) % RING]
+    U[SINCE] = U[TIMES + (met - run) % RING]
     for i in range(met - kept, met - run):
-        U[RINGS + i % RING] = new + ratio * (U[RINGS + i % RING] - old)
+        at = RINGS + i % RING
+        U[at] = U[at + RING] = new + ratio * (U[at] - old)
     U[MEAN] = U[LEVEL] = new
     U[OFF] *= ratio
     U[BELOW] *= ratio
@@ -220,11 +238,3 @@ def move(U: Cells, floor: float) -> None:
 def moved(U: Cells) -> bool:
     """Whether the range is to lie about LEVEL: after a shift until it is usual, and while one may have begun."""
     return bool(U[SIDE] != 0 or 0 < U[HELD] < PATIENT)
-
-
-@compiled
-def middle_of(U: Cells, count: int) -> float:
-    """The median of the newest residuals."""
-    met = int(U[MET])
-    found = sorted([U[RINGS + (met - 1 - i) % RING] for i in range(count)])
-    return float(found[count // 2])
