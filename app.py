@@ -188,6 +188,7 @@ class App:
         self.demo = Demo(settings, self.keys, now)
         self._callbacks: list[Every] = []
         self._watch: asyncio.Task[None] | None = None
+        self._compile: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -247,6 +248,7 @@ class App:
     async def start(self) -> None:
         """Open the store, listen, start ticking."""
         from analytics.api.documents import asyncapi, openapi
+        from analytics.insights import compiled
         from dashboard.assets import Assets
         from dashboard.server import build_server
 
@@ -279,6 +281,7 @@ class App:
             record = Every(self.settings.self_s, lambda: self.telemetry.record(self.now()))
             self._callbacks.append(record)
         self._watch = asyncio.create_task(self.telemetry.watch_loop())
+        self._compile = asyncio.create_task(compiled.prepare(self.settings.data / "compiled"))
         for callback in self._callbacks:
             callback.start()
         running.announce(self.settings.data, self.url)
@@ -318,6 +321,9 @@ class App:
             callback.stop()
         if self._watch is not None:
             self._watch.cancel()
+        if self._compile is not None:
+            self._compile.cancel()
+            await asyncio.wait([self._compile])
         running.withdraw(self.settings.data)
         await self.uploads.close()
         await self.mcp.stop()

@@ -1,37 +1,36 @@
-"""Numeric loops run compiled where numba is installed, and as the same plain Python where it is not."""
+"""The steps of the expected range as machine code, where numba is there: `pip install numba`, the extra `fast`.
+
+Compiling takes a quarter of a minute. A process of its own does it (`python -m analytics.insights.compiled FOLDER`) and
+leaves the code in a folder, from where it loads within a second; until then, and without numba, plain Python steps.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
-from bisect import bisect_left
-from collections.abc import Callable
-from typing import Any, TypeVar
+import inspect
+import logging
+import os
+import sys
+from hashlib import sha256
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
 
 import numpy as np
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-Cells = Any  # float64 numbers by index: an array for compiled code; a list for plain Python, which reads lists faster
+from analytics.insights import cells, expected, kernel, rarity, shift
+from analytics.insights.cells import Cells
 
 AVAILABLE = importlib.util.find_spec("numba") is not None
+ROOT = Path(__file__).resolve().parents[2]
+STEPS: tuple[ModuleType, ...] = (cells, rarity, shift, kernel)
 
-
-def compiled(function: Function) -> Function:
-    """The function, compiled at its first call (and kept on disk for the next process) if numba is there."""
-    if not AVAILABLE:
-        return function
-    numba = importlib.import_module("numba")  # by name: it is not a dependency of ours
-
-    return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
-
-
-def cells(n: int, value: float = 0.0) -> Cells:
-    """n numbers in the form that the functions here read fastest."""
-    return np.full(n, value) if AVAILABLE else [value] * n
+log = logging.getLogger(__name__)
 
 
 def _summed(numbers: Cells, first: int, end: int) -> float:
-    """The sum of the cells from `first` to before `end`."""
     total = 0.0
     for i in range(first, end):
         total += numbers[i]
@@ -39,7 +38,6 @@ def _summed(numbers: Cells, first: int, end: int) -> float:
 
 
 def _placed(numbers: Cells, value: float, first: int, end: int) -> int:
-    """Where a value belongs among the sorted cells from `first` to before `end`."""
     while first < end:
         middle = (first + end) // 2
         if numbers[middle] < value:
@@ -50,37 +48,75 @@ def _placed(numbers: Cells, value: float, first: int, end: int) -> int:
 
 
 def _put(numbers: Cells, value: float, place: int, end: int) -> None:
-    """Put a value at its place: the cells from there to before `end` move one on."""
     for i in range(end, place, -1):
         numbers[i] = numbers[i - 1]
     numbers[place] = value
 
 
 def _middle_of(numbers: Cells) -> float:
-    """The median, the upper one of two."""
     found = np.array([x for x in numbers])  # noqa: C416
     return float(np.partition(found, len(found) // 2)[len(found) // 2])
 
 
-def _list_middle_of(numbers: list[float]) -> float:
-    return sorted(numbers)[len(numbers) // 2]
+LOOPS = {"summed": _summed, "placed": _placed, "put": _put, "middle_of": _middle_of}
 
 
-def _list_summed(numbers: list[float], first: int, end: int) -> float:
-    return sum(numbers[first:end])
+def load(folder: Path) -> expected.Form:
+    """The compiled form, from where it lies ready in `folder`, or compiled and put there."""
+    numba: Any = importlib.import_module("numba")  # by name: it is not a dependency of ours
+    extending: Any = importlib.import_module("numba.extending")
+    sources = b"".join(Path(inspect.getfile(m)).read_bytes() for m in (*STEPS, sys.modules[__name__]))
+    numba.config.CACHE_DIR = str(folder / sha256(sources).hexdigest()[:16])  # code of other sources is never taken
+    for module in STEPS:
+        for name, function in vars(module).items():
+            if isinstance(function, FunctionType) and function.__module__ == module.__name__:
+                if module is cells and name in LOOPS:
+                    extending.overload(function)(_given(LOOPS[name]))
+                else:
+                    extending.register_jitable(error_model="numpy")(function)
+    form = expected.Form(np.asarray, numba.njit(cache=True, nogil=True, error_model="numpy")(kernel.run))
+    expected.Expected(form=form).feed(range(2), (1.0, 2.0))
+    return form
 
 
-def _list_put(numbers: list[float], value: float, place: int, end: int) -> None:
-    numbers[place : end + 1] = [value, *numbers[place:end]]
+def _given(function: Any) -> Any:
+    """A function of the same parameters that answers with this one, as numba asks for it."""
+    answer: Any = lambda *_: function  # noqa: E731
+    answer.__signature__ = inspect.signature(function)
+    return answer
 
 
-summed = compiled(_summed) if AVAILABLE else _list_summed
-placed = compiled(_placed) if AVAILABLE else bisect_left
-put = compiled(_put) if AVAILABLE else _list_put
-middle_of = compiled(_middle_of) if AVAILABLE else _list_middle_of
+def _command(folder: Path) -> tuple[str, ...]:
+    return (sys.executable, "-m", "analytics.insights.compiled", str(folder.resolve()))
 
 
-@compiled
-def within(number: float, low: float, high: float) -> float:
-    """The number, or the bound that it passes."""
-    return low if number < low else high if number > high else number
+async def prepare(folder: Path) -> None:
+    """Let new models step compiled as soon as it can be; a process of low priority compiles. Never an error."""
+    if not AVAILABLE:
+        return
+    try:
+        # a session of its own: Ctrl-C is for the server, which ends it
+        process = await asyncio.create_subprocess_exec(*_command(folder), cwd=ROOT, start_new_session=True)
+        try:
+            code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if code:
+            raise OSError(f"compiling ended with {code}")
+        expected.Expected.form = await asyncio.to_thread(load, folder)
+        log.info("expected ranges run compiled")
+    except Exception as error:  # whatever it is, plain Python gives the same answers
+        log.warning("expected ranges run as plain Python: %s", error)
+
+
+def main() -> None:
+    """Compile into the folder that the command line names."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+    load(Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

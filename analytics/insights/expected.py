@@ -9,8 +9,8 @@ own tail. The arithmetic is in `kernel`, that of level shifts, which no single v
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analytics.insights import kernel as k
 from analytics.insights import shift
-from analytics.insights.compiled import AVAILABLE, cells
+from analytics.insights.cells import Cells
 from analytics.insights.rarity import HISTOGRAM
 from analytics.insights.season import detect
 
@@ -80,23 +80,41 @@ class Followed(NamedTuple):
     model: Expected
 
 
+class Form(NamedTuple):
+    """A way to step through a series, `kernel.run` or the same compiled, and how it wants its numbers kept."""
+
+    kept: Callable[[Floats], Cells]
+    run: Callable[..., None]
+
+
 class Expected:
     """One series, fed bucket by bucket in order of time, a bucket without a value included.
 
     `season` is in buckets; None looks for one. `lower` and `upper` are what no value can pass: 0 for counts,
-    durations and money. `marks` holds one Mark per incident, the newest last.
+    durations and money. `marks` holds one Mark per incident, the newest last. `form` is for good; unless told it is
+    that of all models made from now on.
     """
 
-    def __init__(self, *, season: int | None = None, lower: float | None = None, upper: float | None = None) -> None:
+    form: ClassVar[Form] = Form(np.ndarray.tolist, k.run)
+
+    def __init__(
+        self,
+        *,
+        season: int | None = None,
+        lower: float | None = None,
+        upper: float | None = None,
+        form: Form | None = None,
+    ) -> None:
         self.marks: list[Mark] = []
-        self._state = cells(k.STATE)
-        self._histograms = cells(k.FEATURES * HISTOGRAM)
-        self._nets = cells(k.NETS_KEPT * k.NET_SIZE)
-        self._shift = cells(shift.STATE)
+        self._kept, self._step = form or self.form
+        self._state = self._cells(k.STATE)
+        self._histograms = self._cells(k.FEATURES * HISTOGRAM)
+        self._nets = self._cells(k.NETS_KEPT * k.NET_SIZE)
+        self._shift = self._cells(shift.STATE)
         self._incident: Mark | None = None  # the one that the kernel speaks of
         self._shifted: Mark | None = None  # the shift that is open
         self._begun: float | None = None
-        self._strays = cells(0)
+        self._strays = self._cells(0)
         self._judged = self._inside = 0
         state = self._state
         state[k.FLOOR] = -math.inf if lower is None else lower
@@ -150,15 +168,13 @@ class Expected:
     def _run(self, starts: Floats, numbers: Floats) -> Floats:
         """What the kernel says of each bucket. It stops to look for a season when it is time to."""
         n = len(numbers)
-        rows = cells(n * SAID)
-        at: Any = starts if AVAILABLE else starts.tolist()
-        given: Any = numbers if AVAILABLE else numbers.tolist()
+        rows, at, given = self._cells(n * SAID), self._kept(starts), self._kept(numbers)
         if self._begun is None and n:
             self._begun = float(starts[0])
         first = 0
         while first < n:
             end = int(min(n, first + self._look - self._state[k.PLACE]))
-            k.run(
+            self._step(
                 self._state,
                 self._histograms,
                 self._nets,
@@ -175,6 +191,9 @@ class Expected:
             if self._state[k.PLACE] >= self._look:
                 self._look_for_season()
         return np.asarray(rows, dtype=np.float64).reshape(n, SAID)
+
+    def _cells(self, n: int) -> Cells:
+        return self._kept(np.zeros(n))
 
     def _look_for_season(self) -> None:
         """Look for a season in the past that is kept, and keep more of it until one is found."""
@@ -205,16 +224,15 @@ class Expected:
 
     def _keep(self, size: int, season: int, past: Floats | None = None) -> None:
         """Make room for `size` past values, and one scatter for each phase of the season."""
-        self._ring = cells(size, math.nan)
+        ring = np.full(size, math.nan)
         self._state[k.RING] = size
         if len(self._strays) != season:
-            self._strays = cells(season)
+            self._strays = self._cells(season)
         if past is not None:
             place = int(self._state[k.PLACE])
             kept = min(len(past), size)
-            ring = np.full(size, math.nan)
             ring[np.arange(place - kept, place) % size] = past[len(past) - kept :]
-            self._ring = ring if AVAILABLE else ring.tolist()
+        self._ring = self._kept(ring)
 
     def _mark(self, t: int, value: float, said: list[float]) -> None:
         """Write down what happened to an incident. While a shift is open, what is rare beside it is a part of it."""
@@ -268,11 +286,6 @@ def follow(
     model = Expected(season=season, lower=lower, upper=upper)
     low, high, expected, score = model.feed(times, values).T
     return Followed(low, high, expected, score, model.marks, model.learning, model.coverage, model)
-
-
-def warm() -> None:
-    """Compile now what the first call would compile: for a thread while a server starts."""
-    follow(range(2), (1.0, 2.0))
 
 
 def _known(number: float) -> float | None:

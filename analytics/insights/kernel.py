@@ -1,4 +1,4 @@
-"""One step of the expected range and its detector, over plain arrays of float64: the same as Python and compiled.
+"""One step of the expected range and its detector, over plain arrays of float64: the same as Python and `compiled`.
 
 State of one series: `S` scalars at the places named here, `H` histograms of the features, `N` values already met,
 `R` the ring of past values less their level, `P` how far values stray at each phase of the season.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from analytics.insights import shift
-from analytics.insights.compiled import Cells, compiled, placed, put, within
+from analytics.insights.cells import Cells, middle_of, placed, put, within
 from analytics.insights.rarity import HISTOGRAM, RAREST, rarity
 
 NAN = math.nan
@@ -52,7 +52,6 @@ SHIFTS = 12  # buckets outside until the new level is the expected one
 HUSHES = 3  # quiet buckets that may be a silence
 
 
-@compiled
 def novelty(S: Cells, N: Cells, net: int, value: float) -> float:
     """Distance to the nearest value that this net has met, which the value then joins unless it is as good as there."""
     at = net * NET_SIZE
@@ -73,7 +72,6 @@ def novelty(S: Cells, N: Cells, net: int, value: float) -> float:
     return distance
 
 
-@compiled
 def thin(S: Cells, N: Cells, net: int) -> None:
     """Halve a net where it is dense: neighbours nearer than the typical gap become one."""
     at = net * NET_SIZE
@@ -88,14 +86,11 @@ def thin(S: Cells, N: Cells, net: int) -> None:
     S[NETS + net] = kept - at
 
 
-@compiled
 def typical_gap(N: Cells, at: int, end: int) -> float:
     """Median distance of neighbours."""
-    gaps: list[float] = sorted([N[i + 1] - N[i] for i in range(at, end - 1)])
-    return gaps[len(gaps) // 2]
+    return middle_of([N[i + 1] - N[i] for i in range(at, end - 1)])
 
 
-@compiled
 def seasonal(S: Cells, R: Cells) -> float:
     """What the season adds at this phase: the middle of the last three seasons, each the mean of five neighbours."""
     season = int(S[SEASON])
@@ -127,7 +122,6 @@ def seasonal(S: Cells, R: Cells) -> float:
     return (b + c) / found if found else 0.0
 
 
-@compiled
 def step(S: Cells, H: Cells, N: Cells, R: Cells, P: Cells, value: float) -> None:
     """Judge one bucket by what came before, then learn it; nan is a gap, and learns nothing. Answers are in `S`."""
     place = int(S[PLACE])
@@ -167,7 +161,6 @@ def step(S: Cells, H: Cells, N: Cells, R: Cells, P: Cells, value: float) -> None
     R[place % ring] = value - S[SLOW] if S[SEASON] >= 2 else value
 
 
-@compiled
 def weigh(S: Cells, H: Cells, N: Cells, value: float, season: float) -> float:
     """How rare this value is by every feature together: -log10 of the tail of their sum.
 
@@ -185,7 +178,6 @@ def weigh(S: Cells, H: Cells, N: Cells, value: float, season: float) -> float:
     return rarity(H, COMBINED * HISTOGRAM, total, RAREST)
 
 
-@compiled
 def learn(
     S: Cells, P: Cells, phase: int, value: float, level: float, mean: float, scale: float, outside: int, warm: bool
 ) -> None:
@@ -231,7 +223,6 @@ def learn(
             S[BELOW] = max(0.0, S[BELOW] + speed * ((outside < 0) - misses))
 
 
-@compiled
 def follow_incident(S: Cells, value: float, outside: int, evidence: float) -> None:
     """Open an incident on a rare value outside its range; close it when values are back, or have become usual."""
     if S[OPEN] == 0:
@@ -274,7 +265,6 @@ def follow_incident(S: Cells, value: float, outside: int, evidence: float) -> No
         settle(S, S[NOW], ADOPTED)
 
 
-@compiled
 def persist(S: Cells, outside: int) -> float:
     """How unlikely this run of values outside on one side is, by the runs before it (as `listen` does for quiet)."""
     if S[AWAY] != 0 and outside * S[AWAY] <= 0:
@@ -292,7 +282,6 @@ def persist(S: Cells, outside: int) -> float:
     return float(S[STRAYED])
 
 
-@compiled
 def settle(S: Cells, until: float, event: int) -> None:
     """Close the incident."""
     S[OPEN] = S[CALM] = S[AWAY] = S[STRAYED] = 0
@@ -300,7 +289,6 @@ def settle(S: Cells, until: float, event: int) -> None:
     S[EVENT] = event
 
 
-@compiled
 def listen(S: Cells, quiet: bool, usual: bool) -> None:
     """How unlikely this run of quiet buckets is: a two-state chain, each with the rule of succession (Laplace).
 
@@ -334,7 +322,6 @@ def listen(S: Cells, quiet: bool, usual: bool) -> None:
         S[SURE] = min(S[HUSHED], math.log10(S[SEEN] + 1))
 
 
-@compiled
 def run(
     S: Cells, H: Cells, N: Cells, R: Cells, P: Cells, U: Cells,
     times: Cells, values: Cells, rows: Cells, first: int, end: int,
@@ -349,7 +336,6 @@ def run(
         rows[row + SAID : row + SAID + shift.SAID] = U[shift.EVENT : shift.EVENT + shift.SAID]
 
 
-@compiled
 def shifted(S: Cells, U: Cells, value: float) -> None:
     """Let the range lie where the last shift left it, and ask whether this value makes one. No score knows of it."""
     below, above = S[EXPECTED] - S[LOW], S[HIGH] - S[EXPECTED]

@@ -5,9 +5,9 @@ State of one feature: the part of `H` that begins at `at`, cells at the places n
 
 from __future__ import annotations
 
-import math
+from math import log2, log10
 
-from analytics.insights.compiled import Cells, compiled, summed
+from analytics.insights.cells import Cells, summed
 
 # Counts by quarter octave around its first value, and the exponential tail of the largest
 TOTAL, CUT, BEYOND, EXCESS, ANCHOR, NEXT, BINS = range(7)
@@ -18,7 +18,6 @@ MEMORY = 32768  # values after which the old ones count half
 RAREST = 30.0
 
 
-@compiled
 def rarity(H: Cells, at: int, value: float, most: float) -> float:
     """-log10 of how often a feature was at least this large, then counted in, as no rarer than `most`.
 
@@ -28,7 +27,7 @@ def rarity(H: Cells, at: int, value: float, most: float) -> float:
     total = H[at + TOTAL]
     bin_ = 0
     if value > 0:
-        octave = math.log2(value) * PER_OCTAVE
+        octave = log2(value) * PER_OCTAVE
         if H[at + ANCHOR] == 0:
             H[at + ANCHOR] = octave + 1e-9
         place = octave - H[at + ANCHOR] + SPAN / 2
@@ -40,10 +39,10 @@ def rarity(H: Cells, at: int, value: float, most: float) -> float:
     if total >= 20:
         beyond = H[at + BEYOND]
         if bin_ > cut:
-            told = math.log10(total / beyond) + beyond * math.log10(1 + (bin_ - cut) / H[at + EXCESS])
+            told = log10(total / beyond) + beyond * log10(1 + (bin_ - cut) / H[at + EXCESS])
             if told > most:
                 bin_ = min(
-                    bin_, cut + int((10 ** (max(most - math.log10(total / beyond), 0.0) / beyond) - 1) * H[at + EXCESS])
+                    bin_, cut + int((10 ** (max(most - log10(total / beyond), 0.0) / beyond) - 1) * H[at + EXCESS])
                 )
         else:
             first = at + BINS
@@ -51,7 +50,7 @@ def rarity(H: Cells, at: int, value: float, most: float) -> float:
                 least = total - summed(H, first, first + bin_)
             else:
                 least = H[at + BEYOND] + summed(H, first + bin_, first + cut)
-            told = -math.log10((least - 0.5 * H[first + bin_] + 0.01) / total)
+            told = -log10((least - 0.5 * H[first + bin_] + 0.01) / total)
     H[at + BINS + bin_] += 1
     H[at + TOTAL] += 1
     if bin_ >= cut:
@@ -60,7 +59,6 @@ def rarity(H: Cells, at: int, value: float, most: float) -> float:
     return told if told < RAREST else RAREST
 
 
-@compiled
 def seek_tail(H: Cells, at: int) -> None:
     """Move the bin above which the largest 2 % lie, and how far they reach; forget half once memory is full."""
     if H[at + TOTAL] >= MEMORY:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from analytics.insights.compiled import Cells, compiled, middle_of, within
+from analytics.insights.cells import Cells, middle_of, within
 
 BEFORE = 96  # values that a shift is measured against, at most
 LEAST = 24  # and at least
@@ -50,7 +50,6 @@ STATE = TIMES + RING
 SHIFTED, GREW, RETURNED, SETTLED = range(1, 5)
 
 
-@compiled
 def watch(U: Cells, now: float, residual: float, below: float, above: float, frozen: bool, floor: float) -> None:
     """Take in one value less its season; `below` and `above` are how far the range reaches from what is expected.
 
@@ -77,7 +76,6 @@ def watch(U: Cells, now: float, residual: float, below: float, above: float, fro
     decide(U, below, above, frozen, floor)
 
 
-@compiled
 def compare(U: Cells) -> None:
     """The test: the statistic of the best split (signed), the levels on both sides of it, and when it was."""
     met = int(U[MET])
@@ -154,7 +152,6 @@ def compare(U: Cells) -> None:
         U[TOLD] = 0.0
 
 
-@compiled
 def off(new: Cells, centre: float, least: float) -> bool:
     """Whether the middle of enough newest values lies that far from the centre: else no shift can be told."""
     over = under = 0
@@ -167,7 +164,6 @@ def off(new: Cells, centre: float, least: float) -> bool:
     return False
 
 
-@compiled
 def decide(U: Cells, below: float, above: float, frozen: bool, floor: float) -> None:
     """What the statistic means: a shift, more of the one that is open, its return, or only that the range waits."""
     side = (U[TOLD] > 0) - (U[TOLD] < 0)
@@ -215,7 +211,6 @@ def decide(U: Cells, below: float, above: float, frozen: bool, floor: float) -> 
             U[ABOVE] += (0.1 if U[ABOVE] > 0 else 1.0) * (above - U[ABOVE])
 
 
-@compiled
 def move(U: Cells, floor: float) -> None:
     """Take the new level for the usual one: all values before the split are moved on to it."""
     met, run = int(U[MET]), int(U[RUN])
@@ -234,7 +229,6 @@ def move(U: Cells, floor: float) -> None:
     U[ABOVE] *= ratio
 
 
-@compiled
 def moved(U: Cells) -> bool:
     """Whether the range is to lie about LEVEL: after a shift until it is usual, and while one may have begun."""
     return bool(U[SIDE] != 0 or 0 < U[HELD] < PATIENT)
