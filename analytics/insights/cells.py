@@ -10,7 +10,7 @@ Cells = Any  # float64: a list, which plain Python reads fastest; an array for c
 
 def summed(numbers: Cells, first: int, end: int) -> float:
     """The sum of the cells from `first` to before `end`."""
-    return sum(numbers[first:end])
+    return float(sum(numbers[first:end]))
 
 
 def placed(numbers: Cells, value: float, first: int, end: int) -> int:

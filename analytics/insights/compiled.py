@@ -13,6 +13,7 @@ import inspect
 import logging
 import os
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -58,7 +59,7 @@ def _middle_of(numbers: Cells) -> float:
     return float(np.partition(found, len(found) // 2)[len(found) // 2])
 
 
-LOOPS = {"summed": _summed, "placed": _placed, "put": _put, "middle_of": _middle_of}
+LOOPS: dict[str, Callable[..., Any]] = {"summed": _summed, "placed": _placed, "put": _put, "middle_of": _middle_of}
 
 
 def load(folder: Path) -> expected.Form:
@@ -79,7 +80,7 @@ def load(folder: Path) -> expected.Form:
     return form
 
 
-def _given(function: Any) -> Any:
+def _given(function: Callable[..., Any]) -> Any:
     """A function of the same parameters that answers with this one, as numba asks for it."""
     answer: Any = lambda *_: function  # noqa: E731
     answer.__signature__ = inspect.signature(function)

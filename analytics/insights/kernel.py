@@ -202,7 +202,8 @@ def learn(
     most = 4 * scale + 0.5 * math.sqrt(S[SPREAD]) if warm else math.inf
     for i in range(4):
         error = level - S[LEVELS + i] - (S[TREND] if i == 3 else 0.0)
-        S[ERRORS + i] += share * (min(abs(error), 2 * most) - S[ERRORS + i])
+        off = abs(error)
+        S[ERRORS + i] += share * ((2 * most if off > 2 * most else off) - S[ERRORS + i])
         error = within(error, -most, most)
         if i == 3:
             S[LEVELS + i] += S[TREND]

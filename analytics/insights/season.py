@@ -22,7 +22,8 @@ def autocorrelation(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(seen) < 2 * SHORTEST:
         return np.zeros(1)
     times = np.flatnonzero(known)
-    clipped = seen.clip(*_quantiles(seen, 0.02, 0.98))
+    low, high = _quantiles(seen, 0.02, 0.98)
+    clipped = seen.clip(low, high)
     middle, level = times.mean(), clipped.mean()
     away = times - middle
     slope = away @ (clipped - level) / (away @ away)
