@@ -67,7 +67,9 @@ def load(folder: Path) -> expected.Form:
     numba: Any = importlib.import_module("numba")  # by name: it is not a dependency of ours
     extending: Any = importlib.import_module("numba.extending")
     sources = b"".join(Path(inspect.getfile(m)).read_bytes() for m in (*STEPS, sys.modules[__name__]))
-    numba.config.CACHE_DIR = str(folder / sha256(sources).hexdigest()[:16])  # code of other sources is never taken
+    cache = folder / sha256(sources).hexdigest()[:16]  # code of other sources is never taken
+    cache.mkdir(parents=True, exist_ok=True)
+    numba.config.CACHE_DIR = str(cache)
     for module in STEPS:
         for name, function in vars(module).items():
             if isinstance(function, FunctionType) and function.__module__ == module.__name__:
