@@ -204,7 +204,7 @@ class _Reader:
     def _read(self, spans: Sequence[Span]) -> list[dict[Group, Sums]]:
         """Add up the rows of each span, one statement for all."""
         span = Period(_moment(spans[0][0]), _moment(spans[-1][1]))
-        terms = Terms(self._workspace, self.asked.of.dataset, DuckDB(), span)
+        terms = Terms(self._workspace, self.asked.of.dataset, DuckDB(), span, self._query.as_of)
         found: list[dict[Group, Sums]] = []
         reads = []
         for run in runs(spans):
@@ -231,7 +231,7 @@ class _Reader:
         estimate = f"{terms.column('cost_estimated').sql} AS {ESTIMATE}" if self._money else f"NULL AS {ESTIMATE}"
         conditions = [
             terms.within(Period(_moment(start), _moment(run[-1][1]))),
-            *terms.counted(self._query.filters, self._query.as_of),
+            *terms.counted(self._query.filters),
             terms.where(self.asked.of.where),
         ]
         return f"SELECT *, {place}, {estimate} FROM {{events}} WHERE {' AND '.join(filter(None, conditions))}"
