@@ -64,11 +64,11 @@ function priced(line, prices) {
   line.hidden = !prices
   if (!prices) return
   say(line, [prices.unpriced && `${format.text(prices.unpriced)} unpriced`, prices.estimated && format.estimated(prices.estimated),
-    !prices.unpriced && prices.oldest && `prices ${prices.oldest.slice(0, 7)}`].filter(Boolean).join(", "))
+    !prices.unpriced && prices.oldest && format.prices(prices)].filter(Boolean).join(", "))
   mark(line, "data-near", prices.unpriced ? "" : null)
   mark(line, "data-tip", [
     format.sentence(prices.text),
-    prices.oldest && `The oldest price used was looked up on ${prices.oldest}${prices.example ? "; it is a built-in example" : ""}`,
+    prices.oldest && format.aged(prices),
     prices.models.length > 0 && `No price: ${prices.models.slice(0, 8).map((model) => model ?? "(no model)").join(", ")}`,
   ].filter(Boolean).join("\n"))
 }
