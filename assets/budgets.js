@@ -106,7 +106,7 @@ function item() {
       mark(element, "data-free", row.limit === null ? "" : null)
       say(spent, format.text(row.spent, unit))
       const why = row.reason && format.sentence(row.reason)
-      say(limit, row.limit !== null ? ` of ${format.text(row.limit, unit)}` : why ? "" : ", no limit")
+      say(limit, row.limit !== null ? ` of ${format.text(row.limit, unit)}` : why ? ", a part" : ", no limit")
       mark(amount, "data-tip", row.spent === null ? why : format.exact(row.spent, unit))
       say(pace, row.pace === null ? format.DASH : `${format.text(row.pace, "percent")} ${SHORT.pace}`)
       mark(pace, "data-ahead", row.pace !== null && row.pace > AHEAD ? "" : null)

@@ -38,7 +38,8 @@ function kpi(tile, body, board) {
       say(number, text)
       say(unit, suffix.trim())
       const within = typeof head.within === "number" ? `within ${format.text(head.within, head.unit)}: half its histograms' bucket` : ""
-      mark(value, "data-tip", [format.exact(head.value, head.unit, head.per), within, head.description].filter(Boolean).join("\n"))
+      const part = head.value !== null && head.reason ? format.sentence(head.reason) : ""
+      mark(value, "data-tip", [format.exact(head.value, head.unit, head.per), within, part, head.description].filter(Boolean).join("\n"))
       const way = tone(head.change, head.change_kind, head.good)
       const compared = head.previous !== null && head.previous !== undefined
       say(change, compared ? format.change(head.change, head.change_kind) : "")

@@ -66,12 +66,12 @@ class Reading(NamedTuple):
         return self.spent / self.limit / self.elapsed if self.elapsed >= SURE else None
 
     def reason(self, part: str | None) -> str | None:
-        """Why a part has no value."""
-        if part not in (SPENT, REMAINING, PACE) or self.value(part) is not None:
+        """Why a part has no value, or of what is spent why there is no limit to compare it with."""
+        if part not in (SPENT, REMAINING, PACE):
             return None
         if self.spent is None:
             return f"none of {int(self.sums[2]):,} calls has a price"
-        return self.why or "the period has only begun"
+        return self.why or ("the period has only begun" if self.value(part) is None else None)
 
 
 class Asked(NamedTuple):

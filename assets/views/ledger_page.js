@@ -139,7 +139,8 @@ class LedgerView {
   #stand() {
     if (!this.status) return
     const silent = this.answer && !this.#rests() ? performance.now() - this.at : 0
-    const stale = silent > STALE_MS
+    const stale = silent > STALE_MS || (silent > 0 && this.status.name === "closed")
+    mark(this.holder, "data-old", stale ? "" : null)
     this.old.hidden = !stale
     if (stale) say(this.old.lastChild, `${format.age(silent / 1000)} old`)
     const { name, age } = this.status

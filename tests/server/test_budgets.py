@@ -136,9 +136,10 @@ async def test_a_filter_shows_its_part_and_says_nothing_of_what_remains(desk: De
     assert found == {"team_spent": 3.0, "team_remaining": None, "team_pace": None}
     why = "a budget counts all that it covers; this view is filtered to agent coder"
     reply = await desk.served.ask(type="query", metrics=["team_spent", "team_remaining", "team_pace"], filters=coder)
-    assert [total.get("reason") for total in reply["analytics"]["totals"].values()] == [None, why, why]
+    assert [total.get("reason") for total in reply["analytics"]["totals"].values()] == [why] * 3
     tiles = (await desk.board(filters=coder))["analytics"]["tiles"]
-    assert [tiles[name]["head"].get("reason") for name in ("left", "pace")] == [why, why]
+    assert [tiles[name]["head"].get("reason") for name in ("team", "left", "pace")] == [why] * 3
+    assert "budget" not in tiles["team"]["head"]
     assert await desk.values("agents_remaining", filters=coder) == {"agents_remaining": 1_999_990}
     assert await desk.values("agents_spent", "agents_remaining") == {"agents_spent": 30, "agents_remaining": None}
     team, agent, *_ = await desk.rows(filters=coder)
