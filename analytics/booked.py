@@ -19,7 +19,7 @@ from analytics import window as windows
 from analytics.query import Query
 from analytics.store.base import Store
 from analytics.store.dialect import Positional
-from analytics.store.terms import Terms
+from analytics.store.terms import EVIDENCE, Terms
 from analytics.workspace import Workspace
 
 EVENTS, SESSION = "events", "session"
@@ -101,16 +101,17 @@ def _rows(workspace: Workspace, asked: Query, now: datetime) -> tuple[Terms, str
     """Calls and increments of the window; one that names no session is of the session that another row with its
     call names, also for a filter of sessions."""
     period = windows.resolve(asked.window, now)
-    terms = Terms(workspace, EVENTS, Positional(), period)
-    kept = terms.kept([f for f in asked.filters if f.dim != SESSION], asked.as_of)
+    terms = Terms(workspace, EVENTS, Positional(), period, asked.as_of)
+    kept = terms.kept([f for f in asked.filters if f.dim != SESSION])
     where = " AND ".join([terms.within(period), *kept, "kind IN ('model', 'usage')"])
     session = "CASE WHEN call_id IS NULL THEN session ELSE max(session) OVER (PARTITION BY call_id) END"
     sql = (
         "SELECT coalesce(source, '') AS source, coalesce(way, 'event') AS way, kind, call_id, flow_id,"
-        f" {session} AS session, evidence IS NOT TRUE AS counts, CASE WHEN {TOKENS} THEN {SUM} END AS tokens,"
-        f" cost_usd AS reported, {terms.number('cost')} AS spent, {PAID} AS paid FROM {{events}} WHERE {where}"
+        f" {session} AS session, {terms.column(EVIDENCE).sql} IS NOT TRUE AS counts,"
+        f" CASE WHEN {TOKENS} THEN {SUM} END AS tokens, cost_usd AS reported, {terms.number('cost')} AS spent,"
+        f" {PAID} AS paid FROM {{events}} WHERE {where}"
     )
-    if sessions := terms.kept([f for f in asked.filters if f.dim == SESSION]):
+    if sessions := [terms.condition(f) for f in asked.filters if f.dim == SESSION]:
         sql = f"SELECT * FROM ({sql}) WHERE {' AND '.join(sessions)}"
     return terms, sql
 

@@ -80,31 +80,44 @@ def _rows(a: Answered, budget: Budget, result: Result) -> list[Row]:
         "example": budget.example,
     }
     told = ("spent", "remaining", "pace", "estimated", "unpriced")
+    narrowed = result.totals[f"{budget.name}_remaining"].reason
     if not budget.by:
         totals = {part: result.totals.get(f"{budget.name}_{part}") for part in told}
         known = {part: total.value if total else None for part, total in totals.items()}
         limit = budget.limit if known["spent"] is None or known["remaining"] is not None else None
         n = totals["spent"].n if totals["spent"] else 0
-        return [_row(about, budget, None, limit, known, n)]
+        return [_row(about, budget, None, limit, known, n, narrowed)]
     columns = [values(result, f"{budget.name}_{part}") for part in told]
     labels, counts = values(result, budget.by), values(result, f"{budget.name}_spent__n")
-    found = {
-        label: _row(about, budget, label, budget.limit_of(label), dict(zip(told, row, strict=True)), n or 0)
-        for label, n, *row in zip(labels, counts, *columns, strict=True)
-        if row[0] or row[-1] or label is not None  # of no agent or domain only what was spent
-    }
-    if result.rows:  # who has a limit of his own and spent nothing
+    found = {}
+    whole = True
+    for label, n, *row in zip(labels, counts, *columns, strict=True):
+        known = dict(zip(told, row, strict=True))
+        limit = budget.limit_of(label)
+        if limit is not None and known["spent"] is not None and known["remaining"] is None:
+            limit, whole = None, False
+        if row[0] or row[-1] or label is not None:  # of no agent or domain only what was spent
+            found[label] = _row(about, budget, label, limit, known, n or 0, None if whole else narrowed)
+    if result.rows and whole:  # who has a limit of his own and spent nothing
         nothing = {"spent": 0, "pace": 0.0, "estimated": 0.0, "unpriced": 0}
         for label, limit in budget.limits.items():
             found.setdefault(label, _row(about, budget, label, limit, nothing | {"remaining": limit}, 0))
     return list(found.values())
 
 
-def _row(about: Row, budget: Budget, label: Any, limit: float | None, known: dict[str, Any], n: int) -> Row:
+def _row(
+    about: Row,
+    budget: Budget,
+    label: Any,
+    limit: float | None,
+    known: dict[str, Any],
+    n: int,
+    narrowed: str | None = None,
+) -> Row:
     spent = known["spent"]
     share = None if spent is None or limit is None else spent / limit
     attention = None if share is None else "bad" if share >= 1 else "warn" if share >= budget.warn else None
-    reason = None if spent is not None else f"none of {known['unpriced'] or 'its'} calls has a price"
+    reason = narrowed if spent is not None else f"none of {known['unpriced'] or 'its'} calls has a price"
     return {**about, **known, "label": label, "limit": limit, "attention": attention, "reason": reason, "n": n}
 
 

@@ -38,6 +38,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("call_id", pa.string(), "the model's own id of the call, the same however the call was told"),
     Column("way", pa.string(), "how it was told: span, log, transcript, metric or event"),
     Column("evidence", pa.bool_(), "true where another row of the same call or session is the one that counts"),
+    Column("evidence_since", UTC_US, "when it became evidence, UTC; null for what was evidence when it arrived"),
     Column("parent_id", pa.string(), "event_id of the parent, null at the root"),
     Column("agent", pa.string(), "the agent that acted", True),
     Column("model", pa.string(), "the model that was called", True),

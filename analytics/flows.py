@@ -74,11 +74,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     def kept(self, terms: Terms, filters: Sequence[Filter] = ()) -> list[str]:
         """The conditions on every row that is read, and further ones."""
-        return terms.kept((*self.visible, *filters), self.ctx.base.as_of)
+        return terms.kept((*self.visible, *filters))
 
     def counted(self, terms: Terms) -> list[str]:
         """The conditions on the rows that are added up."""
-        return terms.counted(self.visible, self.ctx.base.as_of)
+        return terms.counted(self.visible)
 
 
 class FlowPages:
@@ -182,7 +182,7 @@ class FlowPages:
         }
 
     def _terms(self, ctx: Context) -> Terms:
-        return Terms(ctx.workspace, "events", Positional())
+        return Terms(ctx.workspace, "events", Positional(), as_of=ctx.base.as_of)
 
     async def _rows(self, statement: tuple[str, Terms]) -> list[dict[str, Any]]:
         sql, terms = statement

@@ -25,8 +25,8 @@ FRESH_S = 5.0
 
 # columns that this server fills by itself, or that only say what the others mean
 OWN = frozenset(
-    "time received event_id kind name source way evidence parent_id start_time unit point temporality monotonic series "
-    "count distribution attributes".split()
+    "time received event_id kind name source way evidence evidence_since parent_id start_time unit point temporality "
+    "monotonic series count distribution attributes".split()
 )
 MAPPED = tuple(name for name in events.NAMES if name not in OWN)
 READ = [*MAPPED, "source", "way", "attributes"]

@@ -45,17 +45,19 @@ Older = Callable[[Hashes, int, int], Rows]  # the RECORD rows of these keys betw
 
 
 class Told:
-    """Rows of one batch as numbers; `place` is where they are in it. `marks` are the keys that its calls cover."""
+    """Rows of one batch as numbers; `place` is where they are in it. `marks` are the keys that its calls cover, `at` is
+    when the last of them was received, in us since the epoch."""
 
-    def __init__(self, calls: Rows, usage: Rows, marks: Hashes) -> None:
-        self.calls, self.usage, self.marks = calls, usage, marks
+    def __init__(self, calls: Rows, usage: Rows, marks: Hashes, at: int = 0) -> None:
+        self.calls, self.usage, self.marks, self.at = calls, usage, marks, at
 
 
 class Turned:
-    """Rows that were kept as counting and are evidence now: some by id and time, increments by what covers them."""
+    """Rows that were kept as counting and are evidence from a moment on: some by id and time, increments by what covers
+    them."""
 
-    def __init__(self, rows: Rows, covered: Rows) -> None:
-        self.rows, self.covered = rows, covered
+    def __init__(self, rows: Rows, covered: Rows, at: int) -> None:
+        self.rows, self.covered, self.at = rows, covered, at
 
     def __bool__(self) -> bool:
         return bool(len(self.rows) or len(self.covered))
@@ -165,7 +167,7 @@ class Ledger:
         entry = Entry(
             seq,
             np.unique(np.concatenate((lost, outweighed, covered[0]))),
-            Turned(np.unique(np.concatenate((turned, released))), covered[1]),
+            Turned(np.unique(np.concatenate((turned, released))), covered[1], told.at),
             added,
             before,
             marks,

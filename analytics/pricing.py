@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,10 +11,12 @@ import msgspec
 from analytics import window as windows
 from analytics.asking import Asker, Context
 from analytics.asks import series
+from analytics.budgeting import asks, shown
 from analytics.insights.changes import Insight
 from analytics.insights.confidence import Confidence
+from analytics.prices import Price
 from analytics.query import ROWS, Filter, Query
-from analytics.workspace import Board, Budget, Metric, Workspace
+from analytics.workspace import Board, Budget, Metric, Tile, Workspace
 from analytics.workspace_budgets import ESTIMATED, SPENT, UNPRICED, is_money
 
 COSTS = ("cost", "cost_estimated")  # columns of `prices.COMPUTED` that a metric may add up
@@ -99,14 +101,18 @@ class Pricing:
         told: dict[tuple[str | None, ...], Insight] = {}
         for tile in board.tiles:
             head = tiles[tile.id]["head"]
+            if head["state"] == "ok" and tile.type == "budgets":
+                await self._date(ctx, tile, tiles[tile.id]["columns"], memo)
             if head["state"] != "ok" or tile.type not in ("kpi", "changes") or tile.dataset != "events":
                 continue
-            shown = [ctx.workspace.metrics[name] for name in tile.metrics]
-            spent = next((m.budget for m in shown if m.budget and is_money(m)), None) if tile.type == "kpi" else None
-            if not (spent or any(is_cost(metric, ctx.workspace) for metric in shown)):
+            metrics = [ctx.workspace.metrics[name] for name in tile.metrics]
+            spent = next((m.budget for m in metrics if m.budget and is_money(m)), None) if tile.type == "kpi" else None
+            if not (spent or any(is_cost(metric, ctx.workspace) for metric in metrics)):
                 continue
             filters = series(tile)[0].filters()
-            paid = await (self._spent(ctx, spent, filters) if spent else self.behind(ctx, ctx.base, filters, memo))
+            paid = await (
+                self._spent(ctx, spent, filters, memo) if spent else self.behind(ctx, ctx.base, filters, memo)
+            )
             if paid is None:
                 continue
             if tile.type == "kpi":
@@ -116,14 +122,47 @@ class Pricing:
                 head["items"] = [insight.item(), *(head.get("items") or [])]
         return list(told.values())
 
-    async def _spent(self, ctx: Context, budget: Budget, filters: Sequence[Filter]) -> Paid:
+    async def _date(self, ctx: Context, tile: Tile, columns: dict[str, list[Any]], memo: Memo) -> None:
+        """Put into the rows of budgets how old the prices are that they are estimated by."""
+        aged: dict[str, dict[str, Any] | None] = {}
+        for budget in shown(tile, ctx.workspace):
+            if is_money(ctx.workspace.metrics[f"{budget.name}_{SPENT}"]):
+                used = await self._used(ctx, budget, asks(tile, ctx.workspace)[0].filters(), memo)
+                aged[budget.name] = msgspec.to_builtins(_age(used)) if used else None
+        rows = zip(columns["budget"], columns["estimated"], strict=True)
+        columns["prices"] = [aged.get(name) if estimated else None for name, estimated in rows]
+
+    async def _used(self, ctx: Context, budget: Budget, filters: Sequence[Filter], memo: Memo) -> frozenset[Price]:
+        """The prices by which what is spent of a budget in its period is estimated. Looked at again every few seconds
+        at most."""
+        key = ("used", budget.name, ctx.base.window, *((f.dim, f.op, tuple(f.values)) for f in filters))
+        kept = memo.get(key)
+        if kept is None or kept[1] is not ctx.workspace or not ctx.now - kept[0] < OFTEN:
+            name, moment = f"{budget.name}_{ESTIMATED}", min(windows.resolve(ctx.base.window, ctx.now).end, ctx.now)
+            base = msgspec.structs.replace(ctx.base, compare=None, filters=[*ctx.base.filters, *filters])
+            asked = msgspec.structs.replace(base, metrics=[name], group_by=["model"], limit=MODELS)
+            table = (await self._asker.read(ctx, asked)).table
+            models = [m for m, sum in zip(*(table[c].to_pylist() for c in ("model", name)), strict=True) if sum]
+            period = budget.period_of(moment)
+            used = frozenset(p for model in models for p in ctx.workspace.book.used(model, period))
+            kept = memo[key] = (ctx.now, ctx.workspace, used)
+        return kept[2]
+
+    async def _spent(self, ctx: Context, budget: Budget, filters: Sequence[Filter], memo: Memo) -> Paid:
         """What stands behind what is spent of a budget in its period, not in the window."""
         names = [f"{budget.name}_{part}" for part in (SPENT, ESTIMATED, UNPRICED)]
         base = msgspec.structs.replace(ctx.base, compare=None, filters=[*ctx.base.filters, *filters])
         totals = (await self._asker.read(ctx, msgspec.structs.replace(base, metrics=names))).totals
         spent, estimated, unpriced = (totals[name].value or 0.0 for name in names)
         lacking = ((None, int(unpriced)),) if unpriced else ()
-        return Paid(reported=spent - estimated, estimated=estimated, priced=totals[names[0]].n, unpriced=lacking)
+        used = await self._used(ctx, budget, filters, memo) if estimated else ()
+        return Paid(
+            reported=spent - estimated,
+            estimated=estimated,
+            priced=totals[names[0]].n,
+            unpriced=lacking,
+            **_age(used),
+        )
 
     async def behind(
         self, ctx: Context, base: Query, filters: Sequence[Filter] = (), memo: Memo | None = None
@@ -159,8 +198,7 @@ class Pricing:
             estimated=sum(estimated or 0.0 for *_, estimated in rows),
             priced=sum(count for _, has, count, *_ in rows if has is not False),
             unpriced=tuple((model, count) for model, has, count, *_ in rows if has is False),
-            oldest=min((price.checked for price in used), default=None),
-            example=any(price.example for price in used),
+            **_age(used),
         )
 
 
@@ -170,6 +208,14 @@ def is_cost(metric: Metric, workspace: Workspace) -> bool:
         return is_cost(workspace.metrics[metric.numerator], workspace)
     of_events = metric.dataset == "events" and metric.budget is None
     return of_events and any(column in COSTS for column in (metric.column, *metric.columns))
+
+
+def _age(used: Collection[Price]) -> dict[str, Any]:
+    """Since when nobody looked up the oldest of these prices, and whether one is a built-in example."""
+    return {
+        "oldest": min((price.checked for price in used), default=None),
+        "example": any(price.example for price in used),
+    }
 
 
 def _calls(count: int) -> str:

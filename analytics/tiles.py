@@ -83,17 +83,17 @@ def kpi(a: Answered) -> dict[str, Any]:
             "previous": total.previous,
             "change": change,
             "change_kind": kind,
-            "attention": attention(metric, total.value),
-            **limited(a, result, total.value),
+            "attention": None if metric.budget and total.reason else attention(metric, total.value),
+            **limited(a, result, total),
         },
         "columns": {"t": ms(result.table["time"])[skip:end], "v": values(result, metric.name)[skip:end]},
     }
 
 
-def limited(a: Answered, result: Result, spent: float | None) -> dict[str, Any]:
+def limited(a: Answered, result: Result, total: Total) -> dict[str, Any]:
     """Of what is spent of a budget: its limit, and the share of the period that is over."""
     budget, now = a.metric.budget, min(result.period.end, a.now)
-    if budget is None or budget.by or a.metric.part != "spent" or spent is None:
+    if budget is None or budget.by or a.metric.part != "spent" or total.value is None or total.reason:
         return {}
     period = budget.period_of(now)
     even = (now - period.start) / period.length

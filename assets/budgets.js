@@ -77,7 +77,10 @@ function group() {
       const [{ period, until, by, example, title: name }] = rows
       say(title, name)
       const ends = `${period === "day" ? "" : `${format.clock(until, board.tz, "day")} `}${format.clock(until, board.tz)}`
-      say(about, [THIS[period], `until ${ends}`, by && `each ${by.split(".").at(-1)} has its limit`, example && "an example"].filter(Boolean).join(" · "))
+      const [part, aged] = [rows.find((row) => row.spent !== null && row.reason), rows.find((row) => row.prices)?.prices]
+      say(about, [THIS[period], `until ${ends}`, by && `each ${by.split(".").at(-1)} has its limit`, example && "an example",
+        aged && format.prices(aged), part?.reason].filter(Boolean).join(" · "))
+      mark(about, "data-tip", aged ? format.aged(aged) : null)
       mark(list, "aria-label", name)
       more.hidden = !hidden
       say(more, `and ${hidden} more, further from ${hidden > 1 ? "their limits" : "its limit"}`)
@@ -102,13 +105,15 @@ function item() {
       bar.fill(row)
       mark(element, "data-free", row.limit === null ? "" : null)
       say(spent, format.text(row.spent, unit))
-      say(limit, row.limit === null ? ", no limit" : ` of ${format.text(row.limit, unit)}`)
-      mark(amount, "data-tip", row.reason ? format.sentence(row.reason) : format.exact(row.spent, unit))
+      const why = row.reason && format.sentence(row.reason)
+      say(limit, row.limit !== null ? ` of ${format.text(row.limit, unit)}` : why ? ", a part" : ", no limit")
+      mark(amount, "data-tip", row.spent === null ? why : format.exact(row.spent, unit))
       say(pace, row.pace === null ? format.DASH : `${format.text(row.pace, "percent")} ${SHORT.pace}`)
       mark(pace, "data-ahead", row.pace !== null && row.pace > AHEAD ? "" : null)
-      mark(pace, "data-tip", row.pace === null ? "The period has only begun, or there is nothing to compare" : "Share that is spent, against the share of the period that is over: 100% is even")
+      mark(pace, "data-tip", row.pace === null ? why ?? "The period has only begun, or there is nothing to compare" : "Share that is spent, against the share of the period that is over: 100% is even")
       const over = row.remaining !== null && row.remaining < 0
       say(left, row.remaining === null ? format.DASH : over ? `${format.text(-row.remaining, unit)} over` : `${format.text(row.remaining, unit)} ${SHORT.remaining}`)
+      mark(left, "data-tip", row.remaining === null ? why : null)
       mark(left, "data-level", row.attention === "bad" ? "bad" : null)
       foretell(when, row.forecast, board)
       const reached = row.attention === "bad"
@@ -119,7 +124,7 @@ function item() {
         say(when, reached ? "Limit reached" : "")
       }
       const estimated = row.estimated && row.spent ? row.estimated / row.spent : 0
-      say(note, [row.reason, estimated && format.estimated(estimated), row.unpriced && `${format.text(row.unpriced)} without a price`].filter(Boolean).join(", "))
+      say(note, [row.spent === null && row.reason, estimated && format.estimated(estimated), row.unpriced && `${format.text(row.unpriced)} without a price`].filter(Boolean).join(", "))
     },
   }
 }

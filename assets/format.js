@@ -169,6 +169,10 @@ const UNITS = {
   bytes_per_s: (number) => { const [text, suffix] = size(number); return [text, suffix + "/s"] },
 }
 
+/** How old the prices of an estimate are: in a line, and as a sentence. */
+export const prices = ({ oldest }) => `prices ${oldest.slice(0, 7)}`
+export const aged = ({ oldest, example }) => `The oldest price used was looked up on ${oldest}${example ? "; it is a built-in example" : ""}`
+
 /** How much of a cost is an estimate: "12% estimated". */
 export const estimated = (share) => `${share < 0.005 ? "<1" : Math.round(share * 100)}% estimated`
 

@@ -38,7 +38,8 @@ function kpi(tile, body, board) {
       say(number, text)
       say(unit, suffix.trim())
       const within = typeof head.within === "number" ? `within ${format.text(head.within, head.unit)}: half its histograms' bucket` : ""
-      mark(value, "data-tip", [format.exact(head.value, head.unit, head.per), within, head.description].filter(Boolean).join("\n"))
+      const part = head.value !== null && head.reason ? format.sentence(head.reason) : ""
+      mark(value, "data-tip", [format.exact(head.value, head.unit, head.per), within, part, head.description].filter(Boolean).join("\n"))
       const way = tone(head.change, head.change_kind, head.good)
       const compared = head.previous !== null && head.previous !== undefined
       say(change, compared ? format.change(head.change, head.change_kind) : "")
@@ -64,11 +65,11 @@ function priced(line, prices) {
   line.hidden = !prices
   if (!prices) return
   say(line, [prices.unpriced && `${format.text(prices.unpriced)} unpriced`, prices.estimated && format.estimated(prices.estimated),
-    !prices.unpriced && prices.oldest && `prices ${prices.oldest.slice(0, 7)}`].filter(Boolean).join(", "))
+    !prices.unpriced && prices.oldest && format.prices(prices)].filter(Boolean).join(", "))
   mark(line, "data-near", prices.unpriced ? "" : null)
   mark(line, "data-tip", [
     format.sentence(prices.text),
-    prices.oldest && `The oldest price used was looked up on ${prices.oldest}${prices.example ? "; it is a built-in example" : ""}`,
+    prices.oldest && format.aged(prices),
     prices.models.length > 0 && `No price: ${prices.models.slice(0, 8).map((model) => model ?? "(no model)").join(", ")}`,
   ].filter(Boolean).join("\n"))
 }

@@ -10,7 +10,7 @@ import pyarrow as pa
 from analytics.ingest.attributes import Attributes, Shared, any_value, finish, fragment, joined, key_value, length
 from analytics.ingest.reasons import Drops
 from analytics.ingest.records import collected
-from analytics.ingest.vocabulary import BODY, COLUMNS, LABELS, Event, Vocabulary
+from analytics.ingest.vocabulary import ALL, BODY, COLUMNS, LABELS, Event, Vocabulary
 
 NAME = "event.name"  # where the name of an event was before records had a field for it
 NAME_BYTES = NAME.encode()
@@ -21,16 +21,30 @@ NAME_MAX = 200
 def table(request: Any, vocabulary: Vocabulary, drops: Drops) -> pa.Table:
     """Rows of an ExportLogsServiceRequest."""
     drops.noun = "log record"
-    attributes = Attributes(vocabulary, LABELS)
+    attributes, ids = Attributes(vocabulary, LABELS), Ids()
     groups = (
         (group.resource, scoped.scope, scoped.log_records)
         for group in request.resource_logs
         for scoped in group.scope_logs
     )
-    return collected(groups, attributes, lambda record, shared: row(record, shared, attributes, vocabulary), drops)
+    return collected(groups, attributes, lambda record, shared: row(record, shared, attributes, vocabulary, ids), drops)
 
 
-def row(record: Any, shared: Shared, attributes: Attributes, vocabulary: Vocabulary) -> dict[str, Any]:
+class Ids:
+    """Makes ids of what the records of one request say. Texts that are not kept are in no id; those that differ by
+    them alone are numbered, so that they stay two while the same request sent again is the same."""
+
+    def __init__(self) -> None:
+        self._met: dict[str, dict[Any, int]] = {}
+
+    def of(self, said: tuple[Any, ...], whole: Any) -> str:
+        """`whole` is all of the record that can be compared, texts too."""
+        places = self._met.setdefault(digest(said), {})
+        place = places.setdefault(whole, len(places))
+        return digest((*said, place) if place else said)
+
+
+def row(record: Any, shared: Shared, attributes: Attributes, vocabulary: Vocabulary, ids: Ids) -> dict[str, Any]:
     """The columns of one record. Raises Refused.
 
     Records have no id of their own: event_id is a hash of all they say, so that one sent twice is
@@ -39,27 +53,34 @@ def row(record: Any, shared: Shared, attributes: Attributes, vocabulary: Vocabul
     body = any_value(record.body)
     name, event, given = told(record, body, shared, attributes, vocabulary)
     kind = event.kind if event is not None and event.kind is not None else "log"
-    columns, rest, _ = attributes.of(event, COLUMNS if kind == "model" else LABELS).mapped(record.attributes, shared)
+    reader = attributes.of(event, COLUMNS if kind == "model" else LABELS)
+    columns, rest, _ = reader.mapped(record.attributes, shared)
     if event is not None:
         finish(columns, event, given)
     trace, span = record.trace_id.hex(), record.span_id.hex()
     time = record.time_unix_nano or record.observed_time_unix_nano
+    own = []
     if body is not None:
         hidden = vocabulary.hides(BODY, event)
-        rest.append(fragment(f"{BODY}.length", length(body)) if hidden else fragment(BODY, body))
+        own.append(fragment(f"{BODY}.length", length(body)) if hidden else fragment(BODY, body))
     if record.severity_text:
-        rest.append(fragment("log.severity_text", record.severity_text))
+        own.append(fragment("log.severity_text", record.severity_text))
     if record.severity_number:
-        rest.append(fragment("log.severity_number", record.severity_number))
-    text = joined(rest)
-    said = (time, trace, span, record.event_name, sorted(columns.items()), text)
+        own.append(fragment("log.severity_number", record.severity_number))
+    text = joined(rest + own)
+    about, whole = (time, trace, span, record.event_name), (*record.attributes, repr(body))
+    event_id = ids.of((*about, sorted(columns.items()), text), whole)
+    if event is not None and ALL in event.identity:
+        sender = (columns.get("source"), columns.get("session"))
+        own += reader.fragments(record.attributes)
+        columns["call_id"] = ids.of((*about, *sender, own), (*sender, *whole))
     failed = record.severity_number >= ERROR
     return (
         {"status": "error" if failed else event.status if event is not None else None}
         | columns
         | {
             "time": time // 1000 if time else None,
-            "event_id": blake2b(repr(said).encode("utf-8", "replace"), digest_size=16).hexdigest(),
+            "event_id": event_id,
             "kind": kind,
             "way": "log",
             "name": name,
@@ -98,3 +119,7 @@ def mentions(record: Any) -> list[bytes]:
 def first_line(body: Any) -> str | None:
     lines = body.strip().splitlines() if isinstance(body, str) else []
     return lines[0][:NAME_MAX] if lines else None
+
+
+def digest(said: tuple[Any, ...]) -> str:
+    return blake2b(repr(said).encode("utf-8", "replace"), digest_size=16).hexdigest()

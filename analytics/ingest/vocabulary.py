@@ -43,6 +43,7 @@ EVENT_COLUMNS = (*COLUMNS, "duration_ms", "status")  # a span has its own, a log
 COUNTED = ("tokens_input", "tokens_output", "tokens_cached", "tokens_cache_written", "cost_usd")
 LABELS = tuple(c for c in COLUMNS if c not in COUNTED)  # what a row may have that tells no model call
 BODY = "log.body"
+ALL = "*"
 REMEMBERED = 64  # files
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -65,7 +66,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `adds` are attributes whose numbers are added to a column, for tools that report them apart; they stay
     what they are as well. `identity` are attributes that together are the call_id where the tool has none: a
-    session and the call's tokens, so that another way to tell the call can say the same. `text` are attributes
+    session and the call's tokens, so that another way to tell the call can say the same; `*` is all that a log event
+    says, with its time, source and session, so that it is the same whoever passes it on. `text` are attributes
     (or log.body) that hold what people or models wrote. Sources in `not_from` tell the call by another event.
     """
 

@@ -24,15 +24,16 @@ from analytics.ledger import (
 )
 from analytics.store.columns import Columns, key, table_of
 from analytics.store.ids import Hashes
+from analytics.store.terms import SINCE
 
 EVENTS = "events"
-NEEDED = ("event_id", "time", "kind", "way", "call_id", "session", "evidence", "parent_id", "source", "model",
-          "tokens_input", "tokens_output", "tokens_cached", "tokens_cache_written", "cost_usd")  # fmt: skip
+NEEDED = ("event_id", "time", "received", "kind", "way", "call_id", "session", "evidence", "parent_id", "source",
+          "model", "tokens_input", "tokens_output", "tokens_cached", "tokens_cache_written", "cost_usd")  # fmt: skip
 TOLD = pa.array(["model", "tool", "usage"])
 WAYS = pa.array(["event", "transcript", "log", "span"])  # as WAY counts them, from 1
 LOG_WAY, SPAN_WAY = 3, 4
 REMEMBERED = 100_000  # sessions, sources and models by the hour
-MANY = 15  # gaps at most at which the time of an update is cut
+MANY = 15  # gaps at most at which the times of one commit's updates are cut
 NEAR_US = HOUR_US // 6  # what is no longer than this is not cut
 
 DAY = f"{24 * HOUR_US}"
@@ -101,11 +102,12 @@ class Reader:
         if not len(places):
             return None
         rows = table.select(NEEDED).take(pa.array(places)).append_column("place", pa.array(places))
+        at = pc.max(rows["received"]).cast(pa.int64()).as_py() or 0
         kinds, ways = (set(pc.unique(rows[name]).to_pylist()) for name in ("kind", "way"))
         if rows["call_id"].null_count == len(places) and "usage" not in kinds and "log" not in ways:
-            return Told(_spans(rows, hashes[places]), np.zeros(0, USAGE), self._marks(rows))
+            return Told(_spans(rows, hashes[places]), np.zeros(0, USAGE), self._marks(rows), at)
         usage = self._usage(rows) if "usage" in kinds else np.zeros(0, USAGE)
-        return Told(self._calls(rows, hashes[places]), usage, self._marks(rows))
+        return Told(self._calls(rows, hashes[places]), usage, self._marks(rows), at)
 
     def _calls(self, rows: pa.Table, hashes: Hashes) -> Rows:
         """What CALLED and TELLS say in SQL: only what is hashed goes to the engine."""
@@ -231,30 +233,39 @@ def older(cursor: duckdb.DuckDBPyConnection, keys: Hashes, since: int, until: in
 
 def marked(table: pa.Table, entry: Entry) -> pa.Table:
     """The batch with its evidence told; what the sender said of that does not count."""
-    if not len(entry.evidence) and table["evidence"].null_count == table.num_rows:
-        return table
     mask = np.zeros(table.num_rows, np.bool_)
     mask[entry.evidence] = True
-    place = table.column_names.index("evidence")
-    return table.set_column(place, table.schema.field(place), pa.array(mask, mask=~mask))
+    said = {"evidence": pa.array(mask, mask=~mask), SINCE: pa.nulls(table.num_rows, pa.timestamp("us"))}
+    for name, told in said.items():
+        if name in table.column_names and not (told.null_count == table[name].null_count == table.num_rows):
+            place = table.column_names.index(name)
+            table = table.set_column(place, table.schema.field(place), told)
+    return table
 
 
 def turn(cursor: duckdb.DuckDBPyConnection, entries: Iterable[Entry]) -> None:
     """Inside a transaction: make the kept rows evidence that these batches turned."""
-    conditions = _turned(cursor, entries)
-    for condition in conditions:
-        cursor.execute(f"UPDATE {table_of(EVENTS)} SET evidence = TRUE WHERE evidence IS NOT TRUE AND {condition}")
-    if conditions:
+    turned = _turned(cursor, entries)
+    for condition, at in turned:
+        cursor.execute(
+            f"UPDATE {table_of(EVENTS)} SET evidence = TRUE, {SINCE} = make_timestamp({at})"
+            f" WHERE evidence IS NOT TRUE AND {condition}"
+        )
+    if turned:
         release(cursor)
 
 
 def overlaid(cursor: duckdb.DuckDBPyConnection, source: str, entries: Iterable[Entry]) -> str:
     """A source of rows as it is once these batches are committed; what it needs is the cursor's until `release`."""
-    conditions = _turned(cursor, entries)
-    if not conditions:
+    turned = _turned(cursor, entries)
+    if not turned:
         return source
-    evidence = f"CASE WHEN ({') OR ('.join(conditions)}) THEN TRUE ELSE evidence END AS evidence"
-    return f"(SELECT * REPLACE ({evidence}) FROM {source})"
+    cases = " ".join(f"WHEN {condition} THEN make_timestamp({at})" for condition, at in turned)
+    found = f"SELECT *, CASE WHEN evidence THEN NULL {cases} END AS turned_at FROM {source}"
+    evidence = "CASE WHEN turned_at IS NULL THEN evidence ELSE TRUE END AS evidence"
+    return (
+        f"(SELECT * EXCLUDE (turned_at) REPLACE ({evidence}, coalesce(turned_at, {SINCE}) AS {SINCE}) FROM ({found}))"
+    )
 
 
 def release(cursor: duckdb.DuckDBPyConnection) -> None:
@@ -262,33 +273,43 @@ def release(cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.unregister(name)
 
 
-def _turned(cursor: duckdb.DuckDBPyConnection, entries: Iterable[Entry]) -> list[str]:
-    """Conditions on the rows that some batches turned, each with its time; what they name becomes the cursor's."""
+def _turned(cursor: duckdb.DuckDBPyConnection, entries: Iterable[Entry]) -> list[tuple[str, int]]:
+    """Conditions on the rows that some batches turned, each with its time, and from when they are evidence; what they
+    name becomes the cursor's."""
     turned = [entry.turned for entry in entries if entry.turned]
     if not turned:
         return []
-    rows, covered = (np.concatenate(each) for each in zip(*((t.rows, t.covered) for t in turned), strict=True))
-    cursor.register("turned", pa.table({"id": rows["id"]}))
-    cursor.register("covered", pa.table({"key": covered["key"]}))
-    conditions = [
-        f"{_between(since, until)} AND kind IN ('model', 'tool') AND hash(event_id) IN (SELECT id FROM turned)"
-        for since, until in _stretches(np.sort(rows["time"]))
-    ]
-    if len(covered):
-        keys, within = "(SELECT key FROM covered)", _between(covered["since"].min(), covered["until"].max())
-        conditions.append(f"{within} AND {INCREMENT} AND ({FIRST} IN {keys} OR {SECOND} IN {keys})")
-    return conditions
+    _register(cursor, "turned", [each.rows["id"] for each in turned])
+    _register(cursor, "covered", [each.covered["key"] for each in turned])
+    found = []
+    for batch, each in enumerate(turned):
+        ids, keys = (f"(SELECT key FROM {name} WHERE batch = {batch})" for name in ("turned", "covered"))
+        conditions = [
+            f"{_between(since, until)} AND kind IN ('model', 'tool') AND hash(event_id) IN {ids}"
+            for since, until in _stretches(np.sort(each.rows["time"]), MANY // len(turned))
+        ]
+        if len(covered := each.covered):
+            within = _between(covered["since"].min(), covered["until"].max())
+            conditions.append(f"{within} AND {INCREMENT} AND ({FIRST} IN {keys} OR {SECOND} IN {keys})")
+        found += [(condition, each.at) for condition in conditions]
+    return found
+
+
+def _register(cursor: duckdb.DuckDBPyConnection, name: str, keys: list[Hashes]) -> None:
+    """Keys as a table, with the number of the batch that has them."""
+    batch = np.repeat(np.arange(len(keys)), [len(each) for each in keys])
+    cursor.register(name, pa.table({"key": np.concatenate(keys), "batch": batch}))
 
 
 def _between(since: int, until: int) -> str:
     return f"time BETWEEN make_timestamp({int(since)}) AND make_timestamp({int(until)})"
 
 
-def _stretches(times: Rows) -> list[tuple[int, int]]:
-    """Sorted times as a few stretches, cut at their longest gaps."""
+def _stretches(times: Rows, most: int) -> list[tuple[int, int]]:
+    """Sorted times as a few stretches, cut at most so often: at their longest gaps."""
     if not len(times):
         return []
-    gaps = np.sort(np.argsort(np.diff(times))[-MANY:])
+    gaps = np.sort(np.argsort(np.diff(times))[max(len(times) - 1 - most, 0) :])
     starts, ends = np.append(0, gaps + 1), np.append(gaps, len(times) - 1)
     found = [(int(times[a]), int(times[b])) for a, b in zip(starts, ends, strict=True)]
     return found if found[-1][1] - found[0][0] > NEAR_US else [(found[0][0], found[-1][1])]

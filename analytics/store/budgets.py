@@ -32,16 +32,18 @@ Place = tuple[datetime, Period, dict[Group, Sums]]  # a moment, its period, and 
 PLACE, ESTIMATE = "pl_place", "pl_estimate"
 HOUR = timedelta(hours=1)
 MAX_GROUPS, MAX_CELLS = 10_000, 200_000
+NAMED = 3  # values of a filter that are named
 SURE = 0.01  # so much of a period must be over before its pace means something
 NOTHING: Sums = (0.0, 0.0, 0.0, 0.0)  # sum, rows that have one, rows that should and have none, how much is an estimate
 
 
 class Reading(NamedTuple):
-    """A budget at one moment: what is spent (None: unknown), its limit where it has one here, the share of its period
-    that is over, and the sums behind it."""
+    """A budget at one moment: what is spent (None: unknown), its limit where it has one here or `why` it has none, the
+    share of its period that is over, and the sums behind it."""
 
     sums: Sums
     limit: float | None
+    why: str | None
     elapsed: float
     counted: bool
 
@@ -62,6 +64,14 @@ class Reading(NamedTuple):
         if part == REMAINING:
             return self.limit - self.spent
         return self.spent / self.limit / self.elapsed if self.elapsed >= SURE else None
+
+    def reason(self, part: str | None) -> str | None:
+        """Why a part has no value, or of what is spent why there is no limit to compare it with."""
+        if part not in (SPENT, REMAINING, PACE):
+            return None
+        if self.spent is None:
+            return f"none of {int(self.sums[2]):,} calls has a price"
+        return self.why or ("the period has only begun" if self.value(part) is None else None)
 
 
 class Asked(NamedTuple):
@@ -171,20 +181,25 @@ class _Reader:
 
     def reading(self, place: Place, group: Group, sums: Sums) -> Reading:
         moment, period, _ = place
-        return Reading(sums, self._limit(group), (moment - period.start) / period.length, self._counted)
+        return Reading(sums, *self._limit(group), (moment - period.start) / period.length, self._counted)
 
-    def _limit(self, group: Group) -> float | None:
-        """Of a group, where all that counts against the limit is in it."""
+    def _limit(self, group: Group) -> tuple[float | None, str | None]:
+        """Of a group, where all that counts against the limit is in it, else why it is not."""
         budget, dims = self.budget, self._query.group_by
-        own = [f for f in self._query.filters if self._narrows(f)]
-        if budget.by and len(dims) == 1 and self._is_by(dims[0]):
-            return budget.limit_of(group[0]) if not own else None
-        if dims or own:
-            return None
-        if not budget.by:
-            return budget.limit
+        if own := [f for f in self._query.filters if self._narrows(f)]:
+            return None, f"a budget counts all that it covers; this view is filtered to {_listed(map(_words, own))}"
+        by = budget.by.rpartition(".")[2]
+        if by and len(dims) == 1 and self._is_by(dims[0]):
+            limit = budget.limit_of(group[0])
+            return limit, None if limit is not None else f"each {by} has a limit of its own"
+        if dims:
+            parted = _listed(name.rpartition(".")[2] for name in dims)
+            return None, f"a budget counts all that it covers; this view is divided by {parted}"
+        if not by:
+            return budget.limit, None
         one = [f for f in self._query.filters if self._is_by(f.dim) and f.op in ("is", "in") and len(f.values) == 1]
-        return budget.limit_of(one[0].values[0]) if one else None
+        limit = budget.limit_of(one[0].values[0]) if one else None
+        return limit, None if limit is not None else f"each {by} has a limit of its own"
 
     def _narrows(self, wanted: Filter) -> bool:
         """Whether a filter leaves out some of what counts against a limit."""
@@ -204,7 +219,7 @@ class _Reader:
     def _read(self, spans: Sequence[Span]) -> list[dict[Group, Sums]]:
         """Add up the rows of each span, one statement for all."""
         span = Period(_moment(spans[0][0]), _moment(spans[-1][1]))
-        terms = Terms(self._workspace, self.asked.of.dataset, DuckDB(), span)
+        terms = Terms(self._workspace, self.asked.of.dataset, DuckDB(), span, self._query.as_of)
         found: list[dict[Group, Sums]] = []
         reads = []
         for run in runs(spans):
@@ -231,7 +246,7 @@ class _Reader:
         estimate = f"{terms.column('cost_estimated').sql} AS {ESTIMATE}" if self._money else f"NULL AS {ESTIMATE}"
         conditions = [
             terms.within(Period(_moment(start), _moment(run[-1][1]))),
-            *terms.counted(self._query.filters, self._query.as_of),
+            *terms.counted(self._query.filters),
             terms.where(self.asked.of.where),
         ]
         return f"SELECT *, {place}, {estimate} FROM {{events}} WHERE {' AND '.join(filter(None, conditions))}"
@@ -301,8 +316,11 @@ def _assembled(query: Query, rest: Result, plan: Plan, read: Sequence[_Reader]) 
                 ]
                 last = whole[0]
                 value, n = (None, 0) if last is None else (last.value(metric.part), int(last.sums[1]))
+                reason = last.reason(metric.part) if last else None
                 totals[name] = (
-                    msgspec.structs.replace(totals[name], previous=value, n_previous=n) if place else Total(value, n)
+                    msgspec.structs.replace(totals[name], previous=value, n_previous=n)
+                    if place
+                    else Total(value, n, reason=reason)
                 )
     result = msgspec.structs.replace(rest, query=query, totals=rest.totals | totals, other=folded)
     result.table = _table(query, rest, plan, groups, values, counts)
@@ -379,6 +397,18 @@ def _table(
             elif name + suffix in known:
                 columns[name + suffix] = known[name + suffix]
     return pa.table(columns)
+
+
+def _words(wanted: Filter) -> str:
+    """A filter as people say it: agent coder or planner."""
+    how = {"is_not": "not ", "not_in": "not ", "contains": "with "}.get(wanted.op, "")
+    values = ["none" if value is None else str(value)[:40] for value in wanted.values[:NAMED]]
+    values += ["others"] if len(wanted.values) > NAMED else []
+    return f"{wanted.dim.rpartition('.')[2]} {how}{' or '.join(values)}"
+
+
+def _listed(words: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(words))
 
 
 def _shown(term: Term, value: Any) -> Any:

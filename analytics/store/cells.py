@@ -43,7 +43,7 @@ def plan(query: Query, cells: Cells, terms: Terms, period: Period, now: datetime
         raise ValidationError(f"cells: expected at most {MAX_DIMS} dimensions and {MAX_PARTS} parts")
     row = _per_row(terms, cells, query.metrics[0])
     keys = [f"{sql} AS g{k}" for k, sql in enumerate(_keys(terms, cells))]
-    kept = [*terms.counted(query.filters, query.as_of), *([row.where] if row.where else [])]
+    kept = [*terms.counted(query.filters), *([row.where] if row.where else [])]
     if cells.sample < 1:
         share = terms.bind(round(cells.sample * SAMPLES))
         kept.append(f"{terms.dialect.scattered(_apart(terms), SAMPLES)} < {share}")

@@ -18,7 +18,7 @@ def select(query: Query, terms: Terms, period: Period, now: datetime) -> Plan:
     """Rows by time, the newest first, and by event_id where times are equal."""
     columns = [terms.column(name) for name in dict.fromkeys(query.select)]
     listed = ", ".join(f"{column.sql} AS {terms.dialect.name(column.name)}" for column in columns)
-    kept = [terms.within(period), *terms.kept(query.filters, query.as_of)]
+    kept = [terms.within(period), *terms.kept(query.filters)]
     if query.after is not None:
         kept.append(_following(query.after, terms))
     order = f"{terms.dialect.name('time')} DESC, {terms.dialect.name('event_id')}"
@@ -43,7 +43,7 @@ def values(query: Query, terms: Terms, period: Period, now: datetime) -> Plan:
     term = terms.dimension(query.values or "")
     if term.kind == "time":
         raise ValidationError(f"values: {term.name!r} is a time", hint="choose a window instead")
-    where = " AND ".join([terms.within(period), *terms.kept(query.filters, query.as_of)])
+    where = " AND ".join([terms.within(period), *terms.kept(query.filters)])
     counted = (
         f"SELECT {term.sql} AS value, count(*) AS n, max({dialect.name('time')}) AS last"
         f" FROM {{events}} WHERE {where} GROUP BY 1"

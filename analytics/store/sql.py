@@ -41,7 +41,7 @@ def compile(query: Query, workspace: Workspace, now: datetime, dialect: DuckDB |
     _check(query)
     dialect = dialect or DuckDB()
     period = windows.resolve(query.window, now)
-    terms = Terms(workspace, _dataset(query, workspace), dialect, _span(query, period, now))
+    terms = Terms(workspace, _dataset(query, workspace), dialect, _span(query, period, now), query.as_of)
     if query.select:
         return listing.select(query, terms, period, now)
     if query.values:
@@ -219,7 +219,7 @@ class _Compiler:
     def _scan(self) -> str:
         columns = [f"{sql} AS {name}" for sql, name in self.scan.items()]
         columns += [f"{term.sql} AS g{k}" for k, term in enumerate(self.groups)]
-        kept = self.terms.counted(self.query.filters, self.query.as_of)
+        kept = self.terms.counted(self.query.filters)
         if "" not in self.conditions:  # rows that count for no metric make no group
             kept.append("(" + " OR ".join(f"({condition})" for condition in self.conditions) + ")")
         if len(self.conditions) > 1:

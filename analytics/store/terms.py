@@ -21,7 +21,7 @@ from analytics.workspace import Dataset, Dimension, Metric, Workspace, names_in,
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 INT64 = 1 << 63
-EVIDENCE = "evidence"
+EVIDENCE, SINCE = "evidence", "evidence_since"
 BOOLEANS = MappingProxyType({"true": True, "false": False})
 
 
@@ -36,10 +36,17 @@ class Term(msgspec.Struct, frozen=True):
 
 class Terms:
     """Resolves the names of one dataset and collects the parameters they need. Whatever the `span`, the rows that are
-    read lie inside of it."""
+    read lie inside of it. With an `as_of` it is as it was known then."""
 
-    def __init__(self, workspace: Workspace, dataset: str, dialect: DuckDB, span: Period | None = None) -> None:
-        self.workspace, self.dataset, self.dialect, self.span = workspace, dataset, dialect, span
+    def __init__(
+        self,
+        workspace: Workspace,
+        dataset: str,
+        dialect: DuckDB,
+        span: Period | None = None,
+        as_of: datetime | None = None,
+    ) -> None:
+        self.workspace, self.dataset, self.dialect, self.span, self.as_of = workspace, dataset, dialect, span, as_of
         of = workspace.datasets.get(dataset) or Dataset(name=dataset)
         self.columns = {field.name: _kind(field.type) for field in readable(of)}
         self._booked = not of.columns  # whether the ledger says what counts
@@ -61,6 +68,9 @@ class Terms:
         if name not in self.columns:
             raise NotFound(unknown("column", name, self.columns))
         sql = computed(name, self) if name in self._computed else self.dialect.name(name)
+        if name == EVIDENCE and self._booked and self.as_of:
+            since = f"coalesce({self.dialect.name(SINCE)} <= {self.bind(naive(self.as_of))}, TRUE)"
+            sql = f"CASE WHEN {sql} AND {since} THEN TRUE END"
         return Term(name, sql, self.columns[name])
 
     def dimension(self, name: str) -> Term:
@@ -106,19 +116,19 @@ class Terms:
             kept.append(f"{time} < {self.bind(naive(end))}")
         return kept
 
-    def kept(self, filters: Iterable[Filter], as_of: datetime | None = None) -> list[str]:
+    def kept(self, filters: Iterable[Filter]) -> list[str]:
         """The conditions of a query: its filters, and what had been received by `as_of`."""
         kept = [self.condition(f) for f in filters]
-        if as_of:
-            kept.append(f"{self.dialect.name('received')} <= {self.bind(naive(as_of))}")
+        if self.as_of:
+            kept.append(f"{self.dialect.name('received')} <= {self.bind(naive(self.as_of))}")
         return kept
 
-    def counted(self, filters: Sequence[Filter], as_of: datetime | None = None) -> list[str]:
+    def counted(self, filters: Sequence[Filter]) -> list[str]:
         """The conditions of a query that measures: rows that are evidence of another do not count, unless a filter asks
         for them."""
         asked = any(f.dim == EVIDENCE for f in filters)
-        booked = [f"{self.dialect.name(EVIDENCE)} IS NOT TRUE"] if self._booked and not asked else []
-        return [*self.kept(filters, as_of), *booked]
+        booked = [f"{self.column(EVIDENCE).sql} IS NOT TRUE"] if self._booked and not asked else []
+        return [*self.kept(filters), *booked]
 
     def condition(self, wanted: Filter) -> str:
         """One filter as SQL that is true for the rows to keep."""

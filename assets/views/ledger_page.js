@@ -59,7 +59,7 @@ class LedgerView {
     this.told = h("section.card.told", { "aria-labelledby": "ways-title" },
       h("header", {}, h("h2", { id: "ways-title" }, "What was told"), this.sum, this.only, this.old), this.state, h("div.wide", {}, this.ways.table))
     this.rule = h("ol.rule")
-    this.then = h("p.note", { hidden: true }, "Of this moment count the rows that had been received by then and still count today: a call whose record came later is not in the totals.")
+    this.then = h("p.note", { hidden: true }, "Of this moment count the rows that had been received by then, as they counted then.")
     this.rules = h("section.card.rules", { "aria-labelledby": "rule-title" }, h("header", {}, h("h2", { id: "rule-title" }, "The rule")),
       this.rule, this.then, h("p.note", {}, h("a", { href: "/docs/ledger" }, "More about the ledger"), ", ", h("a", { href: "/docs/prices" }, "prices"), " and ", h("a", { href: "/sources" }, "who sends"), "."))
     this.numbers = h("div.facts-row", {}, Object.values(this.facts).map((f) => f.element))
@@ -139,7 +139,8 @@ class LedgerView {
   #stand() {
     if (!this.status) return
     const silent = this.answer && !this.#rests() ? performance.now() - this.at : 0
-    const stale = silent > STALE_MS
+    const stale = silent > STALE_MS || (silent > 0 && this.status.name === "closed")
+    mark(this.holder, "data-old", stale ? "" : null)
     this.old.hidden = !stale
     if (stale) say(this.old.lastChild, `${format.age(silent / 1000)} old`)
     const { name, age } = this.status
@@ -232,7 +233,7 @@ function fact(title) {
       }
       mark(number, "title", value === null ? null : format.exact(value, unit))
       say(note, words)
-      mark(note, "data-tip", prices?.oldest ? `The oldest price used was looked up on ${prices.oldest}${prices.example ? "; it is a built-in example" : ""}` : null)
+      mark(note, "data-tip", prices?.oldest ? format.aged(prices) : null)
     },
     /** part: of a cost, the share of the calls whose cost is known. */
     trust(answer, part = null) {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import WebSocketRoute, expect
@@ -103,6 +105,25 @@ def test_the_ledger_is_read_narrowed_and_taken_along(server: Running, visitor: V
     expect(ways).to_have_count(5)
     expect(page.locator(".told .state")).to_be_hidden()
     assert visitor.errors == []
+
+
+def test_of_a_server_that_is_gone_it_shows_nothing_as_new(tmp_path: Path, visitor: Visitor) -> None:
+    page, server = visitor.page, Running(tmp_path / "data", "--no-demo").start()
+    try:
+        server.post(told())
+        page.clock.install()
+        visitor.sign_in(server.url, server.key, "/ledger")
+        old, stand = page.locator(".told .old"), page.locator("main")
+        expect(page.locator(".fact .value").first).to_have_text("80")
+        expect(stand).to_have_attribute("data-state", "live")
+        expect(old).to_be_hidden()
+    finally:
+        server.stop()
+    expect(stand).to_have_attribute("data-state", "reconnecting")
+    page.clock.fast_forward("00:40")
+    expect(old).to_have_text(re.compile(r"[45]\d s old"))
+    expect(page.locator(".fact .value").first).to_have_css("opacity", "0.45")
+    expect(page.locator(".told .wide")).to_have_css("opacity", "0.45")
 
 
 def test_it_fits_a_telephone_and_hostile_names_stay_text(server: Running, visitor: Visitor) -> None:

@@ -122,7 +122,10 @@ async def test_what_nobody_priced_is_unknown_and_an_estimate_is_marked(desk: Des
     await desk.served.ingest([call(1.0), call(None, 1_000_000, model="medium")])
     assert await desk.values("team_spent", "team_estimated") == {"team_spent": 4.0, "team_estimated": 3.0}
     tiles = (await desk.board())["analytics"]["tiles"]
-    assert tiles["team"]["head"]["prices"]["text"] == "75% estimated, 2 calls without a price"
+    assert tiles["team"]["head"]["prices"]["text"] == "75% estimated, prices of 2026-08, 2 calls without a price"
+    (team, *agents) = await desk.rows()
+    assert team["prices"] == {"oldest": "2026-08-01", "example": True}
+    assert not any(row["prices"] for row in agents)  # of tokens
     assert tiles["budgets"]["head"]["parts"]["completeness"] == 0.5
 
 
@@ -131,11 +134,29 @@ async def test_a_filter_shows_its_part_and_says_nothing_of_what_remains(desk: De
     coder = [{"dim": "agent", "op": "is", "values": ["coder"]}]
     found = await desk.values("team_spent", "team_remaining", "team_pace", filters=coder)
     assert found == {"team_spent": 3.0, "team_remaining": None, "team_pace": None}
+    why = "a budget counts all that it covers; this view is filtered to agent coder"
+    reply = await desk.served.ask(type="query", metrics=["team_spent", "team_remaining", "team_pace"], filters=coder)
+    assert [total.get("reason") for total in reply["analytics"]["totals"].values()] == [why] * 3
+    tiles = (await desk.board(filters=coder))["analytics"]["tiles"]
+    assert [tiles[name]["head"].get("reason") for name in ("team", "left", "pace")] == [why] * 3
+    assert "budget" not in tiles["team"]["head"]
     assert await desk.values("agents_remaining", filters=coder) == {"agents_remaining": 1_999_990}
     assert await desk.values("agents_spent", "agents_remaining") == {"agents_spent": 30, "agents_remaining": None}
     team, agent, *_ = await desk.rows(filters=coder)
-    assert (team["spent"], team["limit"]) == (3.0, None)
-    assert (agent["label"], agent["limit"]) == ("coder", 2_000_000)
+    assert (team["spent"], team["limit"], team["reason"]) == (3.0, None, why)
+    assert (agent["label"], agent["limit"], agent["reason"]) == ("coder", 2_000_000, None)
+    part = [
+        {"dim": "tool", "op": "not_in", "values": ["search", "shell"]},
+        {"dim": "name", "op": "contains", "values": ["cha"]},
+    ]
+    why = "a budget counts all that it covers; this view is filtered to tool not search or shell and name with cha"
+    for row in await desk.rows(filters=part):
+        assert (row["limit"], row["attention"], row["reason"]) == (None, None, why)
+    reply = await desk.served.ask(type="query", metrics=["agents_pace"], window="now-1h")
+    assert reply["analytics"]["totals"]["agents_pace"]["reason"] == "each agent has a limit of its own"
+    reply = await desk.served.ask(type="query", metrics=["team_pace"], group_by=["agent"], window="now-1h")
+    divided = "a budget counts all that it covers; this view is divided by agent"
+    assert reply["analytics"]["totals"]["team_pace"]["reason"] == divided
 
 
 async def test_it_travels_in_time_and_learns_of_late_events(desk: Desk) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from copy import deepcopy
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -228,3 +230,58 @@ async def test_real_exporters_of_two_processes_in_one_session(
     finally:
         for process in processes:
             await process.stop()
+
+
+TOLD = {"gemini-cli": ("gemini_cli.tool_call", "function_args"), "github-copilot": ("copilot_chat.tool.call", None)}
+
+
+def told_by(tool: str) -> Group:
+    """The one group of logs that the tool's fixture holds."""
+    folder = Path(__file__).parents[1] / "fixtures/tools"
+    (group,) = json.loads((folder / f"{tool}-logs.json").read_text())["resourceLogs"]
+    found: Group = group
+    return found
+
+
+def named(record: Group, key: str) -> Any:
+    return next((each for each in record["attributes"] if each["key"] == key), None)
+
+
+@pytest.mark.parametrize("tool", TOLD)
+async def test_a_tool_use_without_an_id_counts_once_however_often_it_is_told(served: Served, tool: str) -> None:
+    event, hidden = TOLD[tool]
+    day = {"from": "2026-01-06T00:00:00Z", "to": "2026-01-07T00:00:00Z"}
+
+    async def uses() -> Any:
+        asked = await served.ask(type="query", metrics=["tool_calls"], window=day)
+        return asked["analytics"]["totals"]["tool_calls"]["value"]
+
+    async def send(change: Callable[[Group], None] = lambda group: None) -> None:
+        group = told_by(tool)
+        change(group)
+        await post(served, "/v1/logs", [group])
+
+    def passed_on(group: Group) -> None:
+        """By a collector that says who it is."""
+        group["resource"]["attributes"].append({"key": "collector", "value": {"stringValue": "second"}})
+
+    def records(group: Group) -> list[Group]:
+        return [
+            r for r in group["scopeLogs"][0]["logRecords"] if named(r, "event.name")["value"]["stringValue"] == event
+        ]
+
+    def later(group: Group) -> None:
+        for record in records(group):
+            record["timeUnixNano"] = str(int(record["timeUnixNano"]) + 1_000_000)
+
+    def beside(group: Group) -> None:
+        """The same use with another text of the same length."""
+        (record,) = records(group)
+        other = deepcopy(record)
+        told = named(other, hidden)["value"] if hidden else other["body"]
+        told["stringValue"] = told["stringValue"][::-1]
+        group["scopeLogs"][0]["logRecords"].append(other)
+
+    for change, expected in ((None, 1), (None, 1), (passed_on, 1), (later, 2), (later, 2), (beside, 3), (beside, 3)):
+        await (send(change) if change else send())
+        assert await uses() == expected

@@ -224,7 +224,7 @@ async def test_a_batch_that_fails_takes_its_turn_back() -> None:
 
 async def test_a_table_from_before_the_ledger_counts_as_it_did(tmp_path: Path) -> None:
     path = tmp_path / "plumbline.db"
-    new = ("session", "call_id", "way", "evidence", "tokens_cache_written")
+    new = ("session", "call_id", "way", "evidence", "evidence_since", "tokens_cache_written")
     async with opened(path) as store:
         await append(store, told(ONE, "span"))
     with duckdb.connect(str(path)) as direct:

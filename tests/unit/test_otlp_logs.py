@@ -105,6 +105,20 @@ def test_a_record_from_the_future_drops_alone(intake: Intake) -> None:
     assert batch.table["name"].to_pylist() == ["good"]
 
 
+def test_texts_that_are_not_kept_tell_records_of_one_request_apart(intake: Intake) -> None:
+    uses = [
+        request(attributes={"event.name": "gemini_cli.tool_call", "function_args": text}) for text in ("a", "b", "a")
+    ]
+    both = ExportLogsServiceRequest()
+    for use in uses:
+        both.MergeFrom(use)
+    ids = [(row["event_id"], row["call_id"]) for row in ingested(intake, both).table.to_pylist()]
+    assert ids[0] == ids[2] and not set(ids[0]) & set(ids[1])
+    assert ids == [(row["event_id"], row["call_id"]) for row in ingested(intake, both).table.to_pylist()]
+    alone = [ingested(intake, use).table["call_id"][0].as_py() for use in uses]
+    assert alone == [ids[0][1]] * 3  # no text is in an id
+
+
 def test_otlp_json_gives_the_same_row(intake: Intake) -> None:
     record = {
         "timeUnixNano": str(NOW_NS),

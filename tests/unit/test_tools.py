@@ -174,7 +174,10 @@ EXPECTED: dict[str, list[Row]] = {
         GEMINI_LOG | row("log", "gen_ai.client.inference.operation.details", model="gemini-2.5-pro"),
         GEMINI_LOG
         | row("model", "gemini_cli.api_error", model="gemini-2.5-pro", status="error", error_type="QuotaError"),
-        GEMINI_LOG | row("tool", "gemini_cli.tool_call", tool="read_file", status="ok"),
+        GEMINI_LOG
+        | row(
+            "tool", "gemini_cli.tool_call", tool="read_file", status="ok", call_id="04ad5e1f0378b2b75a6b1bf76de4e0f4"
+        ),
         GEMINI_LOG | row("agent", "gemini_cli.agent.finish", agent="codebase_investigator", status="ok"),
     ],
     "gemini-cli-metrics": [
@@ -194,7 +197,9 @@ EXPECTED: dict[str, list[Row]] = {
         | GPT
         | row("model", "gen_ai.client.inference.operation.details", call_id="chatcmpl-abc123", status="ok")
         | tokens(1500, 250),
-        COPILOT_LOG | row("tool", "copilot_chat.tool.call", tool="runCommand", status="error", error_type="Error"),
+        COPILOT_LOG
+        | row("tool", "copilot_chat.tool.call", tool="runCommand", status="error", error_type="Error")
+        | {"call_id": "4dc0176a3ee6941e2dece46fb60cd97e"},
         COPILOT_LOG | row("log", "copilot_chat.agent.turn"),
     ],
     "github-copilot-metrics": [
@@ -314,7 +319,8 @@ def told(event: Row) -> str:
         more = "".join(f" + `{name}`" for name in event.get("adds", {}).get(column, ()))
         found.append(f"`{column}` from {code(names)}{more}")
     if "identity" in event:
-        found.append("`call_id` from " + " : ".join(f"`{name}`" for name in event["identity"]))
+        names = " : ".join(f"`{name}`" for name in event["identity"])
+        found.append("`call_id` from all it says" if event["identity"] == ["*"] else f"`call_id` from {names}")
     return "; ".join(found)
 
 
