@@ -78,6 +78,7 @@ class App:
         from analytics.ingest.limits import Limits
         from analytics.ingest.reasons import Counters
         from analytics.ingest.vocabulary import load
+        from analytics.insights.expected import Stepping
         from analytics.keys import Keys
         from analytics.language.model import Model
         from analytics.load.datasets import Datasets
@@ -118,6 +119,7 @@ class App:
             counters=self.counters,
         )
         self.increments = counters.Counters(intake.vocabulary.usage)
+        self.stepping = Stepping()
         agent = AnalyticsAgent(
             self.store,
             lambda: self.workspaces.current,
@@ -126,6 +128,7 @@ class App:
             model=Model(settings.ask_model_url, settings.ask_model or "", os.environ.get(ASK_MODEL_KEY, ""))
             if settings.ask_model_url
             else None,
+            stepping=self.stepping,
         )
         self.service = Service(
             agent=agent,
@@ -281,7 +284,7 @@ class App:
             record = Every(self.settings.self_s, lambda: self.telemetry.record(self.now()))
             self._callbacks.append(record)
         self._watch = asyncio.create_task(self.telemetry.watch_loop())
-        self._compile = asyncio.create_task(compiled.prepare(self.settings.data / "compiled"))
+        self._compile = asyncio.create_task(compiled.prepare(self.settings.data / "compiled", self.stepping))
         for callback in self._callbacks:
             callback.start()
         running.announce(self.settings.data, self.url)

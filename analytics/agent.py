@@ -27,6 +27,7 @@ from analytics.insights import changes as changed
 from analytics.insights import confidence as trusting
 from analytics.insights.changes import Insight, change_of
 from analytics.insights.confidence import Confidence
+from analytics.insights.expected import Stepping
 from analytics.language.interpreter import Interpreter, Rights
 from analytics.language.model import Model
 from analytics.messages import (
@@ -75,8 +76,9 @@ class AnalyticsAgent:
         *,
         workspace_error: Callable[[], str | None] = lambda: None,
         model: Model | None = None,
+        stepping: Stepping | None = None,
     ) -> None:
-        self._asker = Asker(store, workspace, sources)
+        self._asker = Asker(store, workspace, sources, stepping)
         self._explainer = Explainer(self._asker)
         self._boards = Boards(self._asker, self._explainer, workspace_error)
         self._browser = Browser(self._asker)

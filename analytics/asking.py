@@ -18,6 +18,7 @@ from analytics.booked import EVENTS, evidence_of, held_by, told_by
 from analytics.errors import Overloaded, Timeout, ValidationError
 from analytics.insights import confidence as trusting
 from analytics.insights.confidence import Confidence
+from analytics.insights.expected import PLAIN, Form, Stepping
 from analytics.messages import Question
 from analytics.query import ROWS, Filter, Query, Result, Total
 from analytics.sources import Silence, Sources, Trust
@@ -49,6 +50,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     base: Query  # window, filters, compare and as_of, no metrics yet
     asked: tuple[Filter, ...] = ()  # the filters of the request; those of the base are the key's too
     domains: tuple[str, ...] | None = None  # the only ones a key may know of
+    form: Form = PLAIN  # of the models that are made for it
 
     @property
     def past(self) -> bool:
@@ -58,8 +60,11 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 class Asker:
     """One store, one workspace and what is known of the senders. Holds no state of its own."""
 
-    def __init__(self, store: Store, workspace: Callable[[], Workspace], sources: Sources) -> None:
+    def __init__(
+        self, store: Store, workspace: Callable[[], Workspace], sources: Sources, stepping: Stepping | None = None
+    ) -> None:
         self._store = store
+        self._stepping = stepping or Stepping()
         self.workspace = workspace
         self.sources = sources
 
@@ -79,6 +84,7 @@ class Asker:
                 as_of=as_of,
             ),
             asked=tuple(asked),
+            form=self._stepping.form,
             domains=next((tuple(str(v) for v in f.values) for f in allowed if f.dim == "domain"), None),
         )
 

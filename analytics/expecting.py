@@ -15,6 +15,7 @@ from analytics import window as windows
 from analytics.asking import Asker, Context, ms_of
 from analytics.asks import HISTORY, Ask, Where, where_of
 from analytics.errors import PlumblineError
+from analytics.insights.expected import Form
 from analytics.query import Period, Result
 from analytics.series import Bucket, Point, Series
 from analytics.sources import MEMORY_S, Silence
@@ -43,8 +44,8 @@ class Turn(NamedTuple):
 class Expecting:
     """The series of one standing query. It lives in the query's memo, and starts afresh where its window leapt."""
 
-    def __init__(self, workspace: Workspace, grain: str) -> None:
-        self._workspace = workspace
+    def __init__(self, workspace: Workspace, grain: str, form: Form) -> None:
+        self._workspace, self._form = workspace, form
         self._grain = windows.parse_grain(grain)
         self.grain = grain
         self.series: dict[Key, Series] = {}
@@ -56,7 +57,7 @@ class Expecting:
         grain = windows.auto_grain(period) if asked == "auto" else asked
         kept: Expecting | None = memo.get("expecting")
         if kept is None or kept._workspace is not ctx.workspace or kept.grain != grain or kept._leapt(period):
-            kept = memo["expecting"] = cls(ctx.workspace, grain)
+            kept = memo["expecting"] = cls(ctx.workspace, grain, ctx.form)
         return kept
 
     def _leapt(self, period: Period) -> bool:
@@ -87,7 +88,7 @@ class Expecting:
             if series is None:
                 read = isinstance(past, Result)
                 points = _points(past, metric.name) if read else _period_before(ctx, main, metric.name)
-                series = self.series[key] = Series(metric, points, column, self._grain)
+                series = self.series[key] = Series(metric, points, column, self._grain, self._form)
             usual_s = asker.trust(ctx, main, metric.name).usual_s or 0.0
             patience = int(1000 * min(max(usual_s, PATIENCE_S[0]), PATIENCE_S[1]))
             whole = _whole(main, starts, column)
@@ -139,7 +140,7 @@ def glimpsed(ctx: Context, result: Result, name: str) -> Series | None:
         return None
     column = values(result, name)
     whole = _whole(result, _times(result), column)
-    series = Series(ctx.workspace.metrics[name], past, column, windows.parse_grain(result.grain))
+    series = Series(ctx.workspace.metrics[name], past, column, windows.parse_grain(result.grain), ctx.form)
     _taken([Turn(series, True, whole, whole, [], ms_of(ctx.now) or 0)])
     return series
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from analytics.insights import confidence as trusting
 from analytics.insights.anomalies import Incident
-from analytics.insights.expected import LEVEL, Expected, Mark
+from analytics.insights.expected import LEVEL, PLAIN, Expected, Form, Mark
 from analytics.sources import Silence
 from analytics.window import Grain
 from analytics.workspace import Metric
@@ -51,7 +51,9 @@ class Quiet(NamedTuple):
 class Series:
     """One series: its model, the range of each bucket it judged, and its silences."""
 
-    def __init__(self, metric: Metric, past: Sequence[Point], now: Sequence[float | None], grain: Grain) -> None:
+    def __init__(
+        self, metric: Metric, past: Sequence[Point], now: Sequence[float | None], grain: Grain, form: Form = PLAIN
+    ) -> None:
         """`past` is learnt; `now` are the values still to come, which tell with it where the series has its limits."""
         self.metric = metric
         self.grain_ms = int(1000 * grain.seconds)
@@ -67,7 +69,7 @@ class Series:
         self.grows = meter or metric.budget is not None
         least = min([*known, *(v for v in now if v is not None)], default=0.0)
         share = metric.unit == "percent" and metric.aggregate == "ratio"
-        self.model = Expected(lower=0.0 if least >= 0 else None, upper=1.0 if share else None)
+        self.model = Expected(lower=0.0 if least >= 0 else None, upper=1.0 if share else None, form=form)
         self.failed = False
         self._past: Sequence[Point] = past
 

@@ -93,7 +93,7 @@ def _command(folder: Path) -> tuple[str, ...]:
     return (sys.executable, "-m", "analytics.insights.compiled", str(folder.resolve()))
 
 
-async def prepare(folder: Path) -> None:
+async def prepare(folder: Path, stepping: expected.Stepping) -> None:
     """Let new models step compiled as soon as it can be; a process of low priority compiles. Never an error."""
     if not AVAILABLE:
         return
@@ -108,7 +108,7 @@ async def prepare(folder: Path) -> None:
                 await process.wait()
         if code:
             raise OSError(f"compiling ended with {code}")
-        expected.Expected.form = await asyncio.to_thread(load, folder)
+        stepping.form = await asyncio.to_thread(load, folder)
         log.info("expected ranges run compiled")
     except Exception as error:  # whatever it is, plain Python gives the same answers
         log.warning("expected ranges run as plain Python: %s", error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -87,15 +87,22 @@ class Form(NamedTuple):
     run: Callable[..., None]
 
 
+PLAIN = Form(np.ndarray.tolist, k.run)
+
+
+class Stepping:
+    """The form of the models to come: plain until a faster one is ready."""
+
+    def __init__(self) -> None:
+        self.form = PLAIN
+
+
 class Expected:
     """One series, fed bucket by bucket in order of time, a bucket without a value included.
 
     `season` is in buckets; None looks for one. `lower` and `upper` are what no value can pass: 0 for counts,
-    durations and money. `marks` holds one Mark per incident, the newest last. `form` is for good; unless told it is
-    that of all models made from now on.
+    durations and money. `marks` holds one Mark per incident, the newest last. The `form` is for good.
     """
-
-    form: ClassVar[Form] = Form(np.ndarray.tolist, k.run)
 
     def __init__(
         self,
@@ -103,10 +110,10 @@ class Expected:
         season: int | None = None,
         lower: float | None = None,
         upper: float | None = None,
-        form: Form | None = None,
+        form: Form = PLAIN,
     ) -> None:
         self.marks: list[Mark] = []
-        self._kept, self._step = form or self.form
+        self._kept, self._step = form
         self._state = self._cells(k.STATE)
         self._histograms = self._cells(k.FEATURES * HISTOGRAM)
         self._nets = self._cells(k.NETS_KEPT * k.NET_SIZE)

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from analytics.insights.compiled import AVAILABLE, load
-from analytics.insights.expected import Expected, Form
+from analytics.insights.expected import PLAIN, Expected, Form
 from tests.bench import nab
 from tests.bench.nab import PROFILES, Sheet, Stream, alarms, best, halves, interval, score, sheet
 from tests.bench.tables import Table
@@ -58,7 +58,7 @@ def microseconds(streams: list[Stream], form: Form) -> float:
 
 def speeds(streams: list[Stream]) -> str:
     """What a point takes in each form that there is."""
-    plain = f"{microseconds(streams, Expected.form):.1f} µs per point as plain Python"
+    plain = f"{microseconds(streams, PLAIN):.1f} µs per point as plain Python"
     if not AVAILABLE:
         return f"{plain}; numba is not here."
     with TemporaryDirectory() as folder:

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from analytics.insights import cells, compiled
-from analytics.insights.expected import Expected
-
-PLAIN = Expected.form
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    yield
-    Expected.form = PLAIN
+from analytics.insights.expected import PLAIN, Expected, Stepping
 
 
 def test_the_loops_that_are_compiled_are_those_of_plain_python() -> None:
@@ -42,8 +33,9 @@ def test_the_loops_that_are_compiled_are_those_of_plain_python() -> None:
 
 async def test_without_numba_plain_python_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "AVAILABLE", False)
-    await compiled.prepare(tmp_path / "compiled")
-    assert Expected.form is PLAIN and not (tmp_path / "compiled").exists()
+    stepping = Stepping()
+    await compiled.prepare(tmp_path / "compiled", stepping)
+    assert stepping.form is PLAIN and not (tmp_path / "compiled").exists()
 
 
 async def test_what_cannot_be_compiled_is_a_warning(
@@ -52,8 +44,8 @@ async def test_what_cannot_be_compiled_is_a_warning(
     monkeypatch.setattr(compiled, "AVAILABLE", True)
     monkeypatch.setattr(compiled, "_command", lambda _: (sys.executable, "-c", "raise SystemExit(3)"))
     with caplog.at_level(logging.WARNING):
-        await compiled.prepare(tmp_path)
-    assert Expected.form is PLAIN
+        await compiled.prepare(tmp_path, stepping := Stepping())
+    assert stepping.form is PLAIN
     assert "plain Python: compiling ended with 3" in caplog.text
 
 
@@ -64,8 +56,8 @@ async def test_new_models_step_compiled_and_say_the_same(tmp_path: Path) -> None
     values[1000:1010] = np.nan
     old = Expected(lower=0)
     first = old.feed(range(700), values[:700].tolist())
-    await compiled.prepare(tmp_path)
-    assert Expected.form is not PLAIN
-    rest, new = old.feed(range(700, 1500), values[700:].tolist()), Expected(lower=0)
+    await compiled.prepare(tmp_path, stepping := Stepping())
+    assert stepping.form is not PLAIN
+    rest, new = old.feed(range(700, 1500), values[700:].tolist()), Expected(lower=0, form=stepping.form)
     assert np.array_equal(new.feed(range(1500), values.tolist()), np.vstack([first, rest]), equal_nan=True)
     assert new.marks == old.marks != []
