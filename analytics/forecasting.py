@@ -54,6 +54,11 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     trust: Trust
 
     @property
+    def reason(self) -> str | None:
+        """Why it has no limit, where it should have one."""
+        return self.result.totals[self.metric.name].reason
+
+    @property
     def step(self) -> timedelta:
         return timedelta(seconds=windows.parse_grain(self.grain).seconds)
 
@@ -102,13 +107,14 @@ class Forecaster:
         limit = history.limit if request.limit_at is None else request.limit_at
         outlook = await asyncio.to_thread(history.ahead, request.horizon)
         reach = None if limit is None or not history.values else _reach(history, outlook, limit, ctx.now)
+        doubt = _doubt(history, outlook)
         told = [reach.insight(ctx.now, ctx.base.window.tz)] if reach and reach.at else []
         return Answer(
             analytics={
                 **_about(history, outlook, ctx.base.window.tz),
                 "limit_at": limit,
                 "reaches": _wire(reach),
-                "reason": _doubt(history, outlook) or (reach.reason if reach else None),
+                "reason": (doubt or reach.reason) if reach else (history.reason or doubt),
                 **freshness(history.trust),
             },
             insights=[each.wire() for each in told],
@@ -216,6 +222,8 @@ class Forecaster:
         starts = [datetime.fromisoformat(t) for t in times(result, "time")]
         values = result.table[metric.name].to_pylist()
         limit = None if isinstance(metric.limit, str) else metric.limit
+        if metric.budget is not None and result.totals[metric.name].reason:  # it limits more than is seen here
+            limit = None
         if told:
             limit = next((v for v in reversed(result.table[told].to_pylist()) if v is not None), None)
         return self._told(ctx, metric, result, grain, starts, values, limit)

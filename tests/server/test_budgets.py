@@ -195,3 +195,13 @@ async def test_the_day_budget_says_when_it_is_spent(desk: Desk) -> None:
         assert forecast["text"].startswith("Limit at ")
     elif datetime.now(UTC) > reached + timedelta(minutes=10):
         assert columns["attention"] == ["bad"]
+    reply = await desk.served.ask(type="forecast", metric="today_spent", window="now-3d", grain="1h")
+    assert reply["analytics"]["limit_at"] == 10
+    chat = [{"dim": "tool", "op": "is_not", "values": ["search"]}]
+    asked = {"metric": "today_spent", "window": "now-3d", "grain": "1h", "filters": chat}
+    part = (await desk.served.ask(type="forecast", **asked))["analytics"]
+    assert (part["limit_at"], part["reaches"]) == (None, None)
+    assert part["reason"] == "a budget counts all that it covers; this view is filtered to tool not search"
+    tile = {"id": "t", "type": "kpi", "metric": "today_spent"}
+    reply = await desk.served.ask(type="board", board="x", tiles=[tile], filters=chat)
+    assert "forecast" not in reply["analytics"]["tiles"]["t"]["head"]
