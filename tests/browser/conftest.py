@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.browser.chromium import find
 from tests.browser.harness import ROOT
@@ -17,6 +17,7 @@ from tests.browser.walls import Hall
 from tests.conftest import Running
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+expect.set_options(timeout=15_000)  # a machine may be slow; what must be quick is given its own limit
 
 
 @pytest.fixture(scope="session")

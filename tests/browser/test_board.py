@@ -112,11 +112,11 @@ def test_a_hostile_name_is_text_everywhere(page: Page, mock: Mock) -> None:
     assert dialogs == []
 
 
-def test_a_mute_server_is_delayed_then_stale_within_ten_seconds_and_live_again_after(page: Page, mock: Mock) -> None:
+def test_a_mute_server_is_delayed_then_stale_and_live_again_after(page: Page, mock: Mock) -> None:
     mock.sign_in(page)
     mock.mood("silent")
-    expect(page.locator(LIVE)).to_contain_text("Delayed", timeout=5_000)
-    expect(page.locator(LIVE)).to_contain_text("Stale", timeout=7_000)
+    expect(page.locator(LIVE)).to_contain_text("Delayed")
+    expect(page.locator(LIVE)).to_contain_text("Stale")
     expect(page.locator("[data-tile=flows] .tag.old")).to_contain_text("s old")
     mock.mood("live")
     expect(page.locator(LIVE)).to_contain_text("Live", timeout=12_000)

@@ -15,6 +15,7 @@ from tests.conftest import Running, request
 HOSTILE = '<img src=x onerror="window.hacked=true">'
 FIELD = "#fresh-key"
 KEY = re.compile(r"pl_live_[a-z0-9]{10}_\w{32}_\w{6}")
+LOOKS_MS = 5_000  # how often the page looks
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def admin(server: Running) -> str:
 
 @pytest.fixture
 def page(server: Running, admin: str, visitor: Visitor) -> Page:
+    visitor.page.clock.install()
     visitor.sign_in(server.url, admin, "/keys")
     expect(visitor.page.locator("main")).to_have_attribute("data-state", "ok")
     return visitor.page
@@ -94,6 +96,7 @@ def test_a_revocation_asks_first_and_then_counts(server: Running, page: Page) ->
     with connect(
         server.url.replace("http", "ws") + "/api/analytics/ws", additional_headers={"X-API-Key": key}
     ) as socket:
+        page.clock.fast_forward(LOOKS_MS)
         expect(row(page, "guest").get_by_role("cell").nth(5)).to_have_text("1")
         revoke = page.get_by_role("button", name="Revoke the key guest")
         revoke.focus()
@@ -140,7 +143,8 @@ def test_text_stays_text(server: Running, page: Page, visitor: Visitor) -> None:
 def test_a_server_that_does_not_answer_is_said_and_can_be_asked_again(page: Page) -> None:
     page.route("**/api/keys", lambda route: route.abort())
     trouble = page.locator("[data-control=trouble]")
-    expect(trouble).to_contain_text("The server does not answer.", timeout=10_000)
+    page.clock.fast_forward(LOOKS_MS)
+    expect(trouble).to_contain_text("The server does not answer.")
     expect(row(page, "anna")).to_be_visible()
     page.unroute("**/api/keys")
     trouble.get_by_role("button", name="Try again").click()
@@ -150,7 +154,8 @@ def test_a_server_that_does_not_answer_is_said_and_can_be_asked_again(page: Page
 def test_who_is_signed_out_is_told_where_to_sign_in(server: Running, page: Page) -> None:
     page.context.clear_cookies()
     trouble = page.locator("[data-control=trouble]")
-    expect(trouble).to_contain_text("You are signed out.", timeout=10_000)
+    page.clock.fast_forward(LOOKS_MS)
+    expect(trouble).to_contain_text("You are signed out.")
     expect(trouble.get_by_role("link", name="Sign in")).to_have_attribute("href", "/login?next=/keys")
 
 

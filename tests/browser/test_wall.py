@@ -206,12 +206,12 @@ def test_a_plan_changes_while_it_plays(hall: Hall, wall: Page) -> None:
     assert wall.evaluate("window.same") and wall.locator(".board").count() == 1
 
 
-def test_a_flash_shows_its_name_within_two_seconds(hall: Hall, wall: Page) -> None:
+def test_a_flash_shows_its_name_and_goes_again(hall: Hall, wall: Page) -> None:
     screen = plays(hall, wall, script=False)
     hall.call("POST", f"/api/screens/{screen['id']}/flash")
-    expect(wall.locator(FLASH)).to_be_visible(timeout=2000)
+    expect(wall.locator(FLASH)).to_be_visible()
     expect(wall.locator(FLASH)).to_have_text("Lobby 2")
-    expect(wall.locator(FLASH)).to_be_hidden(timeout=12_000)
+    expect(wall.locator(FLASH)).to_be_hidden()
 
 
 def test_light_by_day_and_dark_by_night(hall: Hall, wall: Page) -> None:
