@@ -4,17 +4,19 @@ names, taken anew from a running demo."""
 from __future__ import annotations
 
 import io
+import json
 import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.browser.chromium import find
 from tests.browser.conftest import FLAGS
+from tests.browser.lab import jupyter, open_notebook, run_all
 from tests.browser.told import told
 from tests.browser.walls import Hall
 from tests.conftest import ROOT, Running, wait_until
@@ -28,6 +30,10 @@ PAINTED = """async () => {
   await document.fonts.ready
   for (let i = 0; i < 3; i++) await new Promise((done) => requestAnimationFrame(() => requestIdleCallback(done)))
 }"""  # on a busy machine the first frame shows no more than a part
+CELL = """from dashboard import Board
+
+board = Board("overview", url="{}")
+board"""
 READINGS = 40  # of this machine's CPU, before a picture of its resources has a line to show
 READ = """async (least) => {
   const filters = [{ dim: "name", values: ["system.cpu.utilization"] }]
@@ -91,6 +97,8 @@ def main(names: list[str]) -> None:
             if not names or {"wall", "screens"} & {*names}:
                 for name, picture in walls(browser, server, cookies).items():
                     kept(name, picture)
+            if not names or "notebook" in names:
+                kept("notebook", notebook(browser, server, Path(folder) / "lab"))
             server.post(told())
             for shot in wanted(TOLD, names):
                 kept(shot.name, taken(browser, server, shot, cookies))
@@ -127,6 +135,38 @@ def walls(browser: Browser, server: Running, visitor: BrowserContext) -> dict[st
     page.close()
     wall.close()
     return {"wall": numbers, "screens": listed}
+
+
+def notebook(browser: Browser, server: Running, folder: Path) -> bytes:
+    """A live board below its three lines of Python, one moment pointed at."""
+    folder.mkdir()
+    cell: dict[str, Any] = {
+        "cell_type": "code",
+        "id": "one",
+        "metadata": {},
+        "execution_count": None,
+        "outputs": [],
+        "source": CELL.format(server.url),
+    }
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    book = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "fleet.ipynb").write_text(json.dumps(book))
+    with jupyter(folder, server) as url:
+        context = browser.new_context(
+            viewport={"width": 1280, "height": 1000}, timezone_id="UTC", reduced_motion="reduce"
+        )
+        page = context.new_page()
+        open_notebook(page, f"{url}/doc/tree/fleet.ipynb")
+        run_all(page)
+        chart = page.locator("[data-tile=duration] .figure[data-drawn]")
+        chart.wait_for(timeout=60_000)
+        page.wait_for_function("() => !document.querySelector('.tile[data-state=loading]')")
+        page.wait_for_timeout(3000)  # until the Lab has said what it has to say
+        chart.hover(position={"x": 640, "y": 60})
+        page.evaluate(PAINTED)
+        picture = page.screenshot()
+        context.close()
+    return picture
 
 
 def history_sent(server: Running) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from dashboard import Board
 from tests.browser.harness import ROOT
+from tests.browser.lab import jupyter, open_notebook, program, run_all
 from tests.conftest import Running, flow, wait_until
 
 NOTEBOOK = ROOT / "assets/docs/notebook.ipynb"
@@ -37,28 +36,6 @@ def page():
 
 pn.serve(page, port=0, show=False)
 """
-
-
-@contextmanager
-def program(*command: str, ready: str, **variables: str) -> Iterator[str]:
-    """A program that runs until the end of the block, and the address that it says it is at."""
-    path = os.environ | {"PYTHONPATH": str(ROOT)} | variables
-    with subprocess.Popen(
-        command, cwd=variables.get("HOME"), env=path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout
-        try:
-            said = []
-            for line in process.stdout:
-                said.append(line)
-                if found := re.search(ready, line):
-                    yield found[1].replace("localhost", "127.0.0.1")
-                    break
-            else:
-                raise AssertionError("it did not start:\n" + "".join(said))
-        finally:
-            process.terminate()
-            process.stdout.read()
 
 
 @contextmanager
@@ -178,20 +155,11 @@ def test_the_tutorial_paints_and_ticks_in_jupyterlab(chromium: Browser, running:
     """Run all of it in a real Lab: drawn by this machine alone, live, its scope tied to the kernel's."""
     running.post([flow(ago_s=60.0 * i) for i in range(1, 9)])
     (tmp_path / "notebook.ipynb").write_bytes(NOTEBOOK.read_bytes())
-    own = {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    own |= {"IPYTHONDIR": str(tmp_path / "ipython"), "HOME": str(tmp_path)}
-    lab = program(
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", "--ip=127.0.0.1", "--allow-root",
-        "--IdentityProvider.token=", f"--ServerApp.root_dir={tmp_path}", "--LabApp.news_url=None",
-        ready=r"(http://(?:127\.0\.0\.1|localhost):\d+)/lab",
-        PLUMBLINE_URL=running.url, PLUMBLINE_KEY=running.key, **own,
-    )  # fmt: skip
+    lab = jupyter(tmp_path, running)
     with lab as url, opened(chromium) as (page, asked, errors):
-        page.goto(f"{url}/lab/tree/notebook.ipynb")
-        page.get_by_text("| Idle").wait_for(timeout=60_000)
+        open_notebook(page, f"{url}/lab/tree/notebook.ipynb")
         errors.clear()
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        run_all(page)
         cells = page.locator(".jp-Notebook .leaf")
         board = cells.first
         board.locator(f"[data-tile=rows_line] {DRAWN}").wait_for(timeout=60_000)
