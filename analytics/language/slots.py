@@ -191,6 +191,12 @@ class Filler:
             return at + 1
         if entry.values and not entry.metrics and (closing := self._closed(at, entry)):
             return closing
+        if before == "vs" and self.kept == at - 1:
+            beside = {value.dim for value in self.slots.filters[-1].options}
+            if found := self._of_all([*beside], item):  # "web vs store"
+                return self._keep(at, found, at)
+        if entry.metrics and joined and self._typed(self.items[at - 1]) == "plus":
+            raise Doubt("metrics are not added up; ask for both with and", ["plus"])
         if entry.metrics:
             self.grouping = self.out = False
             if joined:
