@@ -107,6 +107,8 @@ class Requests(Meaning):
     def _limit(self, metric: Metric) -> float | None:
         slots = self.slots
         if not slots.says("reach"):
+            if slots.says("out") and metric.unit == "percent" and len(slots.numbers) == 1 and slots.numbers[0][0] < 1:
+                return slots.numbers[0][0]  # "80% full"
             self._no_numbers()
             if slots.says("out") and metric.limit is None:
                 about = {*words(metric.name), *words(metric.title), *words(metric.unit)}

@@ -19,12 +19,14 @@ PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night"
 
 
 class Span(NamedTuple):
-    """Two ends as a window has them; `day` where it is one day, `unit` where it is a unit of the calendar."""
+    """Two ends as a window has them; `day` where it is one day, `unit` where it is a unit of the calendar, `part` where
+    it is a part of `day` by its name."""
 
     start: str
     end: str
     day: date | None = None
     unit: str = ""
+    part: str = ""
 
 
 class Clock(NamedTuple):

@@ -218,7 +218,9 @@ def _part(match: re.Match[str], now: datetime) -> Said:
         day = today if word == "this" else day_of(word, now).day or today
     span = local_span(day, first * 60, last * 60, now)
     ahead = local_time(day, last * 60, now) > now >= local_time(day, first * 60, now)
-    return "window", Span(span.start, "now") if ahead or match["since"] else span
+    if match["since"]:
+        return "window", Span(span.start, "now")
+    return "window", Span(span.start, "now" if ahead else span.end, day, part=part)
 
 
 def _ago(match: re.Match[str], now: datetime) -> Said:

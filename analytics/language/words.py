@@ -9,9 +9,10 @@ from __future__ import annotations
 # such name the word stays unknown.
 SYNONYMS = {
     "latency": "duration", "response time": "duration", "run time": "duration", "runtime": "duration",
-    "failure": "error", "fail rate": "error rate", "err": "error",
+    "failure": "error", "fail rate": "error rate", "success ratio": "success rate",
+    "error ratio": "error rate", "err": "error",
     "cost": "spend", "spent": "spend", "spending": "spend", "expense": "spend", "costing": "spend",
-    "run": "flow", "trace": "flow", "llm call": "model call",
+    "run": "flow", "trace": "flow", "llm call": "model call", "invocation": "call",
     "processor": "cpu", "ram": "memory", "mem": "memory", "traffic": "network",
     "storage": "disk", "machine": "host", "team member": "user", "business": "domain",
 }  # fmt: skip
@@ -39,7 +40,12 @@ ADJECTIVES: dict[str, tuple[str, str, bool]] = {
     "least expensive": ("spend", "cost_usd", False), "cheaper": ("spend", "cost_usd", False),
     "busiest": ("flow", "", True), "most active": ("flow", "", True),
     "most used": ("{dim} call", "", True), "most called": ("{dim} call", "", True),
-    "most often used": ("{dim} call", "", True), "most popular": ("{dim} call", "", True),
+    "most often used": ("{dim} call", "", True), "used most": ("{dim} call", "", True),
+    "used the most": ("{dim} call", "", True), "used most often": ("{dim} call", "", True),
+    "called most": ("{dim} call", "", True), "called the most": ("{dim} call", "", True),
+    "called most often": ("{dim} call", "", True), "most often called": ("{dim} call", "", True),
+    "most frequently used": ("{dim} call", "", True), "most frequently called": ("{dim} call", "", True),
+    "most popular": ("{dim} call", "", True),
     "latest": ("", "time", True), "newest": ("", "time", True), "most recent": ("", "time", True),
     "last": ("", "time", True), "oldest": ("", "time", False), "earliest": ("", "time", False),
 }  # fmt: skip
@@ -61,6 +67,7 @@ STEERS: dict[str, tuple[str, ...]] = {
     "unsaid": ("not only", "not just", "not all", "not every", "not always", "not yet", "no longer"),
     "by": ("by", "per", "for each", "for every", "each", "every", "grouped by", "group by", "split by", "across",
            "broken down by", "breakdown by", "among", "between", "per each", "by each"),
+    "sorted": ("sorted by", "ranked by", "ordered by"),
     "why": ("why", "how come", "explain", "what caused", "what is causing", "what cause", "what drove", "what drive",
             "what is driving", "what is behind", "reason for", "reason behind", "root cause of", "root cause for",
             "cause of", "what explain", "what made", "what was behind"),
@@ -108,7 +115,7 @@ NOISE = set(
     "did does has had it its that these those much all right now currently current present just being am let know "
     "want need use used using usage burn burned burnt consumed "
     "during within how give happened happen happening into going quite look "
-    "went make made take took having only any ran executed processed so far and".split()
+    "went make made take took having only any ran executed processed so far and overall".split()
 )
 
 # Words that ask for something that data does not say, and what to answer.

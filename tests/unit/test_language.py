@@ -84,6 +84,10 @@ def test_the_question_set_is_what_it_says(questions: QuestionSet) -> None:
     assert len(none) >= len(cases) / 4
     assert abs(sum(case.split == "dev" for case in cases) - len(cases) / 2) <= 1
     assert len({(case.ask, case.tz) for case in cases}) == len(cases)
+    e = [case for case in questions.cases if case.split == "e"]
+    assert len(e) >= 250
+    assert sum(case.want is None for case in e) >= 0.28 * len(e)
+    assert len({(case.ask, case.tz) for case in questions.cases}) == len(questions.cases)
 
 
 def table(heading: str) -> list[list[str]]:
@@ -221,6 +225,12 @@ def test_a_name_of_the_workspace_counts_before_an_everyday_word(tmp_path: Path, 
         "errors yesterday 9:00 and today 9:00",
         "errors 2 hours before 14:00",  # a moment, or a span
         "errors since the last week",
+        "errors since 8 yesterday evening",
+        "errors between 8 and 14 this morning",
+        "errors by agent sorted by names",
+        "ranked by spend",
+        "errors by agent sorted by spend",
+        "when will 2 disks be full",
     ],
 )
 def test_what_cannot_be_said_is_not_dropped(ask: Asker, text: str) -> None:
@@ -269,6 +279,12 @@ def test_another_ending_is_another_word(ask: Asker, typed: str, name: str) -> No
         ("flows from yesterday 22:00 to today 6:00", "flows, yesterday 22:00 to 06:00"),
         ("flows from 10 pm yesterday to 6 am today", "flows, yesterday 22:00 to 06:00"),
         ("spend from the 2nd to the 4th of January", "spend per hour, Fri 2 Jan to Sun 4 Jan"),
+        ("errors between 8 and 10 this morning", "errors, 08:00 to 10:00"),
+        ("errors yesterday evening at 8", "errors, yesterday 20:00 to 21:00"),
+        ("flows at 3 last night", "flows, 03:00 to 04:00"),
+        ("agents sorted by tokens", "tokens, by agent, last 1 hour"),
+        ("when will disk be 80% full", "forecast of disk, until it reaches 80.0%"),
+        ("which tool was called most often", "tool calls, the first 5 by tool, last 1 hour"),
         ("spend year to date", "spend per hour, this year so far"),
         ("spend mtd", "spend per hour, this month so far"),
         ("spend since the start of the week", "spend per hour, this week so far"),
