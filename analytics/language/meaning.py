@@ -59,7 +59,15 @@ class Meaning:
         slots = self.slots
         if slots.says("fail"):
             self._failed()
+        if slots.says("through"):
+            self._through()
         slots.metrics = self._without_nouns(slots.metrics)
+
+    def _through(self) -> None:
+        """`errors due to timeout` names the class of an error; any other cause is no filter."""
+        causes = [value.dim for chosen in self.slots.filters for value in chosen.options]
+        if "error_type" not in causes or self.slots.says("changes"):
+            raise Doubt("causes are asked for with why", [self._word("through")])
 
     def _failed(self) -> None:
         """`failed` with what it is said of: flows one by one, or a metric of errors."""

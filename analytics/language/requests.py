@@ -28,6 +28,7 @@ from analytics.workspace import Metric
 
 LEADERS = 5  # of "top agents"
 LISTED = 10  # of "slowest flows"
+USE = {"use", "used", "using"}
 PAST = {"was", "were", "has", "had", "did"}
 LAST_ONES = "the biggest come first; the smallest are at the end of the whole list"
 
@@ -106,6 +107,8 @@ class Requests(Meaning):
     def _limit(self, metric: Metric) -> float | None:
         slots = self.slots
         if not slots.says("reach"):
+            if slots.says("out") and metric.unit == "percent" and len(slots.numbers) == 1 and slots.numbers[0][0] < 1:
+                return slots.numbers[0][0]  # "80% full"
             self._no_numbers()
             if slots.says("out") and metric.limit is None:
                 about = {*words(metric.name), *words(metric.title), *words(metric.unit)}
@@ -159,7 +162,7 @@ class Requests(Meaning):
 
     def _flows(self) -> Question:
         slots = self.slots
-        self._only("list", "fail", "most", "top", "except", "contains", kinds=("day", "window", "clock"))
+        self._only("list", "fail", "most", "top", "except", "contains", "through", kinds=("day", "window", "clock"))
         if slots.aggregate:
             word = slots.aggregate
             raise Doubt(f"flows one by one have no {word}", [word], slots.without(word))
@@ -220,11 +223,17 @@ class Requests(Meaning):
         if not metrics and slots.says("count"):  # "how many http errors": the dimension of a value names the metric
             of = [words(value.dim)[:1] for chosen in slots.filters for value in chosen.options if not chosen.out]
             metrics = [Named(meant, 0) for phrase in of if (meant := self.names.metrics(phrase))][:1]
+        if not metrics and self._uses():
+            return self._values()
         if not metrics:
             raise Doubt("no metric is named")
+        self._one_question(metrics)
         chosen, dims, filters = self._resolved(metrics, groups)
         self._no_aggregate(chosen)
         self._no_count(chosen)
+        self._no_judgement(chosen)
+        if slots.says("share") and any(m.unit != "percent" for m in chosen):
+            raise Doubt(f"{chosen[0].name} is no share", [self._word("share")], slots.without("share"))
         if len(chosen) > 1 and not all(m.joined for m in metrics[1:]):
             raise Doubt(f"{either([m.name for m in chosen])}: which one, or both?")
         if len({m.name for m in chosen}) < len(chosen):
@@ -252,16 +261,38 @@ class Requests(Meaning):
             limit=limit,
         )
 
+    def _one_question(self, metrics: Sequence[Named]) -> None:
+        """`spend of ada and tokens of bruno` is two: filters hold for all metrics."""
+        for metric in metrics[1:]:
+            before = {c.options for c in self.slots.filters if metrics[0].at < c.at < metric.at}
+            after = {c.options for c in self.slots.filters if c.at > metric.at}
+            if before and after and before != after:
+                raise Doubt("two questions at once; filters hold for all metrics")
+
+    def _no_judgement(self, metrics: Sequence[Metric]) -> None:
+        """`was the error rate ok` asks for no rows with the status ok, nor does `worst` mean the highest success."""
+        words = [self.cut.tokens[self.cut.items[c.at].at].word for c in self.slots.filters if not c.named]
+        if self._asks_whether() and (judged := [word for word in words if word in REFUSED]):
+            raise Doubt(REFUSED[judged[0]], judged)
+        if self._word("most") == "worst" and metrics[0].good == "up":
+            raise Doubt(LAST_ONES, ["worst"], self.slots.without("most"))
+
+    def _uses(self) -> bool:
+        """`which tools does planner use`: the values of one dimension on the rows of another's."""
+        slots = self.slots
+        use = any(token.word in USE for token in self.cut.tokens)
+        return use and slots.says("which") and len(slots.bare) == 1 and bool(slots.filters) and not slots.groups
+
     def _measured(self) -> tuple[list[Named], list[Named], bool]:
         """Metrics, groups, and whether only the first groups are wanted."""
         slots = self.slots
-        said = "count doing except contains vs compare top most least wise changes fail often"
+        said = "count doing except contains vs compare top most least wise changes fail often through share"
         self._only(*said.split(), kinds=("day", "window", "clock", "compare", "grain"))
         if slots.says("least"):
             raise Doubt(LAST_ONES, [self._word("least")], slots.without("least"))
         if slots.says("changes") and not (self._has("compare") or slots.says("is", "compare") or self._asks_whether()):
             raise Doubt("a change against what?")
-        if self._word("changes") in ("high", "low") and not self._has("compare"):
+        if self._word("changes") in ("high", "low", "so many", "so few") and not self._has("compare"):
             raise Doubt(REFUSED["good"], [self._word("changes")], slots.without("changes"))
         metrics, ranked = list(slots.metrics), slots.says("top", "most")
         if (found := self._adjective()) is not None:

@@ -135,6 +135,9 @@ class Filler:
 
     def _steer(self, at: int) -> int:
         tag, slots = self.items[at].data, self.slots
+        if tag == "sorted":
+            self._sorted(at)
+            return at + 1
         slots.tags.append(tag)
         slots.places.setdefault(tag, (self.items[at].at, self.items[at].end))
         if tag == "contains":
@@ -151,6 +154,14 @@ class Filler:
             self.grouping = self.out = False
             self.dim = "" if tag != "vs" else self.dim
         return at + 1
+
+    def _sorted(self, at: int) -> None:
+        """`agents sorted by spend`: groups come by the one metric, the biggest first, and in no other order."""
+        after = self.items[at + 1] if at + 1 < len(self.items) else None
+        measured = after is not None and after.kind == "name" and after.data.metrics and not after.data.dims
+        if not measured or self.slots.metrics or not (self.slots.bare or self.slots.groups):
+            word = self._typed(self.items[at])
+            raise Doubt("groups come by their metric, the biggest first, and in no other order", [word])
 
     def _tag(self, at: int) -> str:
         item = self.items[at] if 0 <= at < len(self.items) else None
@@ -191,6 +202,12 @@ class Filler:
             return at + 1
         if entry.values and not entry.metrics and (closing := self._closed(at, entry)):
             return closing
+        if before == "vs" and self.kept == at - 1:
+            beside = {value.dim for value in self.slots.filters[-1].options}
+            if found := self._of_all([*beside], item):  # "web vs store"
+                return self._keep(at, found, at)
+        if entry.metrics and joined and self._typed(self.items[at - 1]) == "plus":
+            raise Doubt("metrics are not added up; ask for both with and", ["plus"])
         if entry.metrics:
             self.grouping = self.out = False
             if joined:

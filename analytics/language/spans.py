@@ -13,16 +13,20 @@ SMALL = ("one two three four five six seven eight nine ten eleven twelve").split
 NUMBERS = {"a": 1, "an": 1, "couple of": 2, **{word: n for n, word in enumerate(SMALL, 1)}}
 DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 MONTHS = "january february march april may june july august september october november december".split()
+HALVES = {"morning": "am", "afternoon": "pm", "evening": "pm"}
+PAST = {"quarter": 15, "half": 30}  # minutes past the hour
 PARTS = {"morning": (6, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (18, 30)}
 
 
 class Span(NamedTuple):
-    """Two ends as a window has them; `day` where it is one day, `unit` where it is a unit of the calendar."""
+    """Two ends as a window has them; `day` where it is one day, `unit` where it is a unit of the calendar, `part` where
+    it is a part of `day` by its name."""
 
     start: str
     end: str
     day: date | None = None
     unit: str = ""
+    part: str = ""
 
 
 class Clock(NamedTuple):
@@ -58,8 +62,13 @@ PERIOD = (
     rf"|{MONTH} \d{{4}}|{MONTH}|\d{{4}}-\d{{2}}|\d{{4}})"
 )
 MOMENT = r"\d{4}-\d{2}-\d{2}[t ]\d{1,2}:\d{2}\S*"
-CLOCK = r"(?:\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]m)?|\d{1,2} ?[ap]m|noon|midnight)"
-LOOSE = rf"(?:{CLOCK}|\d{{1,2}})"
+_PART = r"(?: in the (?:morning|afternoon|evening))"
+CLOCK = (
+    rf"(?:(?:\d{{1,2}}:\d{{2}}(?::\d{{2}})?|(?:half|quarter) past (?:\d{{1,2}}|{'|'.join(SMALL)}))(?: ?[ap]m|{_PART})?"
+    r"|\d{1,2} ?[ap]m|noon|midnight)"
+)
+HOUR = rf"\d{{1,2}}{_PART}?"  # a bare one is an hour only where a word of time stands before it
+LOOSE = rf"(?:{CLOCK}|{HOUR})"
 
 
 def rfc3339(moment: datetime) -> str:
@@ -182,10 +191,19 @@ def span_of(text: str, now: datetime) -> Span:
     return Span("now", "now") if text == "now" else period_of(text, now)
 
 
+def half_of(text: str) -> str:
+    """`am` or `pm` where a time of day says which half of the day it is in."""
+    return HALVES.get(text.rpartition(" ")[2], text[-2:] if text.endswith(("am", "pm")) else "")
+
+
 def minutes_of(text: str) -> tuple[int, bool]:
     """A time of day in minutes, and whether it named the minute. Raises Bad."""
     if text in ("noon", "midnight"):
         return (720 if text == "noon" else 0), False
+    if past := re.match(r"(half|quarter) past (\w+)", text):
+        hour = NUMBERS.get(past[2]) or int(past[2])
+        text = f"{hour}:{PAST[past[1]]}{text[past.end() :]}"
+    text = text.partition(" in the ")[0] + half_of(text) if " in the " in text else text
     found = re.fullmatch(r"(\d{1,2})(?::(\d{2}))?(?::\d{2})?(?: ?([ap]m))?", text)
     assert found
     hour, minute, half = int(found[1]), int(found[2] or 0), found[3]

@@ -17,10 +17,12 @@ from analytics.language.spans import (
     CLOCK,
     DAY,
     DAYS,
+    HOUR,
     ISO,
     LOOSE,
     MOMENT,
     MONTH,
+    ORDINAL,
     PARTS,
     PERIOD,
     SMALL,
@@ -30,6 +32,7 @@ from analytics.language.spans import (
     Step,
     count_of,
     day_of,
+    half_of,
     local_span,
     local_time,
     minutes_of,
@@ -39,6 +42,7 @@ from analytics.language.spans import (
     unit_of,
 )
 
+TO_DATE = {"ytd": "year", "qtd": "quarter", "mtd": "month"}
 GRAINS = {"minutely": "1m", "hourly": "1h", "daily": "1d", "weekly": "1w", "monthly": "1M"}
 
 
@@ -124,6 +128,53 @@ def _past(match: re.Match[str], now: datetime) -> Said:
     return "window", Span(f"now-1{unit}/{unit}", f"now-1{unit}/{unit}", unit=unit)
 
 
+def _and_half(match: re.Match[str], now: datetime) -> Said:
+    parts, smaller = {"d": (24, "h"), "h": (60, "m"), "m": (60, "s")}[unit_of(match["u"] or match["u2"])]
+    return "window", Span(f"now-{int((count_of(match['n'] or match['n2']) + 0.5) * parts)}{smaller}", "now")
+
+
+def _quarters(match: re.Match[str], now: datetime) -> Said:
+    return "window", Span("now-45m" if match["three"] else "now-15m", "now")
+
+
+def _to_date(match: re.Match[str], now: datetime) -> Said:
+    return "window", period_of(f"this {match['u'] or TO_DATE[match['short']]}", now)
+
+
+def _before_last(match: re.Match[str], now: datetime) -> Said:
+    unit = unit_of(match["u"])
+    return "window", Span(f"now-2{unit}/{unit}", f"now-2{unit}/{unit}", unit=unit)
+
+
+def _beside(match: re.Match[str], now: datetime) -> Said:
+    """`the 20 minutes before 14:00`, where that was last."""
+    minutes, _ = minutes_of(match["t"])
+    length = timedelta(seconds=count_of(match["n"]) * windows.UNIT_SECONDS[unit_of(match["u"])])
+    today = minutes <= now.hour * 60 + now.minute
+    at = local_time(now.date() if today else now.date() - timedelta(days=1), minutes, now)
+    first, last = (at - length, at) if match["p"] == "before" else (at, at + length)
+    return "window", Span(rfc3339(first), rfc3339(last))
+
+
+def _moments(match: re.Match[str], now: datetime) -> Said:
+    """`yesterday 22:00 to today 6:00`."""
+    ends = []
+    for which in "ab":
+        day = day_of(match[f"d{which}"], now).day
+        assert day is not None
+        ends.append(rfc3339(local_time(day, minutes_of(match[f"t{which}"])[0], now)))
+    return "window", Span(ends[0], ends[1])
+
+
+def _days(match: re.Match[str], now: datetime) -> Said:
+    """`from the 2nd to the 4th of January`."""
+    last = day_of(match["b"], now).day
+    number = int(re.sub(r"\D", "", match["a"]))
+    if last is None or not 1 <= number <= last.day:
+        raise Bad("it ends before it starts")
+    return "window", Span(last.replace(day=number).isoformat(), last.isoformat())
+
+
 def _at(match: re.Match[str], now: datetime) -> Said:
     minutes, exact = minutes_of(match["t"])
     how = {"since": "since", "from": "since", "after": "since", "starting": "since", "until": "until", "till": "until",
@@ -132,7 +183,7 @@ def _at(match: re.Match[str], now: datetime) -> Said:
 
 
 def _between(match: re.Match[str], now: datetime) -> Said:
-    half = match["b"][-2:] if match["b"].endswith(("am", "pm")) and match["a"].isdigit() else ""
+    half = half_of(match["b"]) if match["a"].isdigit() else ""
     (first, _), (second, _) = minutes_of(match["a"] + half), minutes_of(match["b"])
     return "clock", Clock("between", first, second)
 
@@ -167,7 +218,9 @@ def _part(match: re.Match[str], now: datetime) -> Said:
         day = today if word == "this" else day_of(word, now).day or today
     span = local_span(day, first * 60, last * 60, now)
     ahead = local_time(day, last * 60, now) > now >= local_time(day, first * 60, now)
-    return "window", Span(span.start, "now") if ahead or match["since"] else span
+    if match["since"]:
+        return "window", Span(span.start, "now")
+    return "window", Span(span.start, "now" if ahead else span.end, day, part=part)
 
 
 def _ago(match: re.Match[str], now: datetime) -> Said:
@@ -225,6 +278,21 @@ def _rule(pattern: str, read: Callable[[re.Match[str], datetime], Said], needs: 
 RULES = (
     _rule(rf"(?:(?:in|over|for|during|within|of|from) )?(?P<lead>the )?(?P<word>last|past) (?:{_N} ?)?{_U}"
           r"(?: so far)?", _past),
+    _rule(rf"(?:(?:in|over|for|during|within|of|from) )?(?:the )?(?:last|past) (?:(?:{_N} )?(?P<u>minute|hours?|day)"
+          rf" and (?:a )?half|{_N.replace('<n>', '<n2>')} and (?:a )?half (?P<u2>minute|hours?|day))", _and_half),
+    _rule(r"(?:(?:in|over|for|during|within|of|from) )?(?:the )?(?:last|past) (?P<three>three |3 )?quarter of an hour",
+          _quarters),
+    _rule(r"(?:for |in )?(?:the )?(?:(?P<u>year|quarter|month|week) to date|(?P<short>[yqm]td))", _to_date),
+    _rule(r"since (?:the )?(?:beginning|start) of (?:the |this )?(?P<u>year|quarter|month|week)(?P<short>)", _to_date),
+    _rule(rf"{_ON}(?P<u>week|month|year) before last", _before_last),
+    _rule(rf"(?:(?:in|during|for|over|of) )?the (?:{_N} ?)?(?P<u>second|minute|min|hours?) (?P<p>before|after) "
+          rf"(?P<t>{CLOCK})", _beside),
+    _rule(rf"(?:(?P<two>between )|from )?(?P<da>{DAY})(?: at)? (?P<ta>{CLOCK}) (?(two)and|(?:to|until|till)) "
+          rf"(?P<db>{DAY})(?: at)? (?P<tb>{CLOCK})", _moments),
+    _rule(rf"(?:(?P<two>between )|from )(?P<ta>{CLOCK}) (?P<da>{DAY}) (?(two)and|(?:to|until|till)) "
+          rf"(?P<tb>{CLOCK}) (?P<db>{DAY})", _moments),
+    _rule(rf"(?:between|from) (?:the )?(?P<a>{ORDINAL}) (?:and|to|until|till) (?:the )?"
+          rf"(?P<b>{ORDINAL} (?:of )?{MONTH}(?: \d{{4}})?)", _days),
     _rule(rf"{_ON}(?P<x>{DAY})(?: so far)?", _day),
     _rule(rf"{_ON}(?P<x>(?:this|last) (?:minute|hours?|week|month|year|quarter)|last weekend|q[1-4] \d{{4}}|q[1-4])"
           r"(?: so far)?", _period),
@@ -238,10 +306,11 @@ RULES = (
     _rule(rf"(?:between|from) (?P<a>{MOMENT}|{DAY}|{PERIOD}) (?:and|to|until|till|-) "
           rf"(?P<b>{MOMENT}|{DAY}|{PERIOD}|now)", _range),
     _rule(rf"(?P<a>{MOMENT}|{ISO}) (?:to|until|till|-) (?P<b>{MOMENT}|{ISO}|now)", _range),
-    _rule(rf"(?P<p>since|after|starting|from|until|till|before) (?:on )?(?P<x>{MOMENT}|{DAY}|{PERIOD})", _since),
+    _rule(rf"(?P<p>since|after|starting|from|until|till|before) (?:on )?(?:the (?!last|past|this|previous))?"
+          rf"(?P<x>{MOMENT}|{DAY}|{PERIOD})", _since),
     _rule(rf"(?P<p>since|after|starting|from|until|till|before|around|about|near|at)?(?:(?<= )|(?<=^))? ?(?:about )?"
           rf"(?P<t>{CLOCK})", _at),
-    _rule(r"(?P<p>since|after|at|around|about|until|till|before) (?P<t>\d{1,2})", _at),
+    _rule(rf"(?P<p>since|after|at|around|about|until|till|before) (?P<t>{HOUR})", _at),
     _rule(rf"{_N} ?{_U} ago", _ago),
     _rule(rf"{_STRONG} {_PAST}", _compare),
     _rule(rf"(?:with|to|and) {_PAST}", _compare, "compar"),

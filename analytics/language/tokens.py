@@ -18,6 +18,7 @@ _SPELT = (
     ("w/o", "without"),
     ("i'd ", "i "),
 )
+_TO = re.compile(r"(?:(?<=\d)|(?<=[ap]m)) +[-–—] +(?=\d)")  # 8:00 - 9:30
 _APOSTROPHE = re.compile(r"'s\b|(?<=s)'(?=\s|$)|(?<=\w)'(?=\w)")
 _DROPPED = set("?!.;\"'()[]{}_-–—…“”`*#")
 # what stays as it is although it ends in s
@@ -37,6 +38,7 @@ def tokens(text: str) -> list[Token]:
     plain = unicodedata.normalize("NFKC", text).lower()
     for typed, meant in _SPELT:
         plain = plain.replace(typed, meant)
+    plain = _TO.sub(" to ", plain)
     plain = _APOSTROPHE.sub("", plain.replace("'s ", " ").replace("n't", " not"))
     found = []
     for match in _TOKEN.finditer(plain):

@@ -7,13 +7,14 @@ from datetime import date, datetime, timedelta
 
 from analytics import window as windows
 from analytics.errors import ValidationError
-from analytics.language.spans import Bad, Clock, Span, Step, local_span, local_time, rfc3339
+from analytics.language.spans import PARTS, Bad, Clock, Span, Step, local_span, local_time, rfc3339
 from analytics.language.times import Found
 from analytics.query import Window
 
 AROUND = {True: timedelta(minutes=10), False: timedelta(minutes=30)}  # beside 14:40, and beside 3 pm
 HOURS_AHEAD = 60 * 24  # a forecast goes this far at most
 LEAST_STEPS = 12
+TWICE = "two times are named; one window is asked for"
 SPAN_OF_GRAIN = {"s": "now-10m", "m": "now-1h", "h": "now-1d", "d": "now-7d", "w": "now-8w", "M": "now-12M",
                  "y": "now-5y"}  # fmt: skip
 
@@ -43,6 +44,22 @@ def _placed(clock: Clock, day: date | None, now: datetime, wide: bool) -> Span:
     return local_span(chosen, clock.first, clock.first + (1 if clock.exact else 60), now)
 
 
+def _within(clock: Clock, part: Span, now: datetime) -> Clock:
+    """A clock in the part of a day that it was said of: 8 in the evening is 20:00. Raises Bad where it lies outside."""
+    first, last = (hour * 60 for hour in PARTS[part.part])
+
+    def placed(minutes: int) -> int:
+        fitting = [each for each in (minutes, minutes + 720, minutes + 1440) if first <= each < last]
+        if not fitting:
+            raise Bad(TWICE)
+        return fitting[0]
+
+    if clock.how == "since" and part.day != now.date():
+        raise Bad(TWICE)
+    second = placed(clock.second) if clock.how == "between" else clock.second
+    return clock._replace(first=placed(clock.first), second=second)
+
+
 def window(found: Sequence[Found], now: datetime, tz: str, *, wide: bool = False) -> tuple[Window | None, Span | None]:
     """The window that was said, if one was, and the span behind it. Raises Bad for two, for none that can be, and for
     one that lies ahead."""
@@ -53,8 +70,11 @@ def window(found: Sequence[Found], now: datetime, tz: str, *, wide: bool = False
     days = list(dict.fromkeys(each.data for each in found if each.kind == "day"))
     clocks = list(dict.fromkeys(each.data for each in found if each.kind == "clock"))
     spans = list(dict.fromkeys(each.data for each in found if each.kind == "window"))
+    if len(clocks) == len(spans) == 1 and spans[0].part and not days:
+        clocks = [_within(clocks[0], spans[0], local)]
+        days, spans = spans, []
     if len(days) > 1 or len(clocks) > 1 or len(spans) > 1 or (spans and (days or clocks)):
-        raise Bad("two times are named; one window is asked for")
+        raise Bad(TWICE)
     span = spans[0] if spans else days[0] if days else None
     if clocks:
         span = _placed(clocks[0], days[0].day if days else None, local, wide)

@@ -9,10 +9,11 @@ from __future__ import annotations
 # such name the word stays unknown.
 SYNONYMS = {
     "latency": "duration", "response time": "duration", "run time": "duration", "runtime": "duration",
-    "failure": "error", "fail rate": "error rate",
+    "failure": "error", "fail rate": "error rate", "success ratio": "success rate",
+    "error ratio": "error rate", "err": "error",
     "cost": "spend", "spent": "spend", "spending": "spend", "expense": "spend", "costing": "spend",
-    "run": "flow", "trace": "flow", "llm call": "model call",
-    "processor": "cpu", "ram": "memory", "traffic": "network",
+    "run": "flow", "trace": "flow", "llm call": "model call", "invocation": "call",
+    "processor": "cpu", "ram": "memory", "mem": "memory", "traffic": "network",
     "storage": "disk", "machine": "host", "team member": "user", "business": "domain",
 }  # fmt: skip
 
@@ -31,6 +32,7 @@ ADJECTIVES: dict[str, tuple[str, str, bool]] = {
     "fastest": ("p95 {dim} duration", "duration_ms", False), "quickest": ("p95 {dim} duration", "duration_ms", False),
     "shortest": ("p95 {dim} duration", "duration_ms", False), "faster": ("p95 {dim} duration", "duration_ms", False),
     "most expensive": ("spend", "cost_usd", True), "costliest": ("spend", "cost_usd", True),
+    "most costly": ("spend", "cost_usd", True),
     "priciest": ("spend", "cost_usd", True), "dearest": ("spend", "cost_usd", True),
     "cost the most": ("spend", "cost_usd", True), "spend the most": ("spend", "cost_usd", True),
     "more expensive": ("spend", "cost_usd", True), "expensive": ("spend", "cost_usd", True),
@@ -38,7 +40,12 @@ ADJECTIVES: dict[str, tuple[str, str, bool]] = {
     "least expensive": ("spend", "cost_usd", False), "cheaper": ("spend", "cost_usd", False),
     "busiest": ("flow", "", True), "most active": ("flow", "", True),
     "most used": ("{dim} call", "", True), "most called": ("{dim} call", "", True),
-    "most often used": ("{dim} call", "", True), "most popular": ("{dim} call", "", True),
+    "most often used": ("{dim} call", "", True), "used most": ("{dim} call", "", True),
+    "used the most": ("{dim} call", "", True), "used most often": ("{dim} call", "", True),
+    "called most": ("{dim} call", "", True), "called the most": ("{dim} call", "", True),
+    "called most often": ("{dim} call", "", True), "most often called": ("{dim} call", "", True),
+    "most frequently used": ("{dim} call", "", True), "most frequently called": ("{dim} call", "", True),
+    "most popular": ("{dim} call", "", True),
     "latest": ("", "time", True), "newest": ("", "time", True), "most recent": ("", "time", True),
     "last": ("", "time", True), "oldest": ("", "time", False), "earliest": ("", "time", False),
 }  # fmt: skip
@@ -52,11 +59,15 @@ STEERS: dict[str, tuple[str, ...]] = {
     "nothing": ("good morning", "good afternoon", "good evening", "hi", "hello", "hey", "thank", "thank you",
                 "distribution of", "break down", "breakdown", "breakdown of", "how full", "how high", "how low",
                 "so far", "this machine", "this host", "this server", "would like", "would like to see",
-                "like to see", "i like"),
+                "like to see", "i like", "much money", "pls", "plz", "can someone", "could someone",
+                "can anyone", "could anyone", "possible to get", "possible to see", "possible to know",
+                "thank you very much", "many thank"),
+    "through": ("because of", "due to"),
     "where": ("where", "whose"),
     "unsaid": ("not only", "not just", "not all", "not every", "not always", "not yet", "no longer"),
     "by": ("by", "per", "for each", "for every", "each", "every", "grouped by", "group by", "split by", "across",
            "broken down by", "breakdown by", "among", "between", "per each", "by each"),
+    "sorted": ("sorted by", "ranked by", "ordered by"),
     "why": ("why", "how come", "explain", "what caused", "what is causing", "what cause", "what drove", "what drive",
             "what is driving", "what is behind", "reason for", "reason behind", "root cause of", "root cause for",
             "cause of", "what explain", "what made", "what was behind"),
@@ -67,7 +78,7 @@ STEERS: dict[str, tuple[str, ...]] = {
     "reach": ("reach", "hit", "get to", "exceed", "cross"),
     "when": ("when", "how long until", "how long till", "how soon"),
     "list": ("list", "show", "show me", "find", "display", "give me", "see", "show all", "list all"),
-    "count": ("how many", "number of", "count of", "count", "amount of"),
+    "count": ("how many", "number of", "count of", "count", "amount of", "quantity of"),
     "often": ("how often",),
     "fail": ("failed", "fail", "failing", "unsuccessful", "with error", "that error"),
     "doing": ("doing", "how do", "performing", "how did", "how does"),
@@ -76,7 +87,9 @@ STEERS: dict[str, tuple[str, ...]] = {
     "resources": ("resource usage", "resource consumption", "resource use", "usage of resource"),
     "there": ("are there", "there", "do we have", "have", "exist", "seen", "known"),
     "except": ("except", "excluding", "exclude", "without", "except for", "other than", "but not", "not from", "not",
-               "is not", "are not", "not of", "not for", "not by", "apart from", "ignoring", "minus", "!=", "non"),
+               "is not", "are not", "not of", "not for", "not by", "apart from", "ignoring", "minus", "!=", "non",
+               "not counting", "not including", "leaving out", "leaving aside", "outside", "outside of",
+               "everything but", "everywhere but", "all but"),
     "and": ("and", "or", ",", "&", "plus", "as well as", "nor"),
     "vs": ("vs", "versus", "against"),
     "compare": ("compare", "comparison", "compared", "comparing", "compare to", "compared to", "compared with"),
@@ -87,12 +100,13 @@ STEERS: dict[str, tuple[str, ...]] = {
     "least": ("lowest", "least", "fewest", "smallest", "bottom", "best"),
     "which": ("which", "what"),
     "wise": ("wise",),
+    "share": ("share of", "percentage of", "percent of", "fraction of", "proportion of"),
     "changes": ("rise", "rose", "risen", "rising", "increase", "increased", "increasing", "go up", "went up", "gone up",
                 "going up", "up", "higher", "high", "more", "jump", "jumped", "spike", "spiked", "climb", "climbed",
                 "grow", "grew", "grown", "surge", "surged", "fall", "fell", "fallen", "falling", "drop", "dropped",
                 "decrease", "decreased", "go down", "went down", "down", "lower", "low", "fewer", "less", "decline",
                 "declined", "change", "changed", "shrink", "shrank", "dip", "get", "got", "become", "became",
-                "difference"),
+                "difference", "so many", "so few"),
 }  # fmt: skip
 
 # Words that add nothing to a question.
@@ -101,7 +115,7 @@ NOISE = set(
     "did does has had it its that these those much all right now currently current present just being am let know "
     "want need use used using usage burn burned burnt consumed "
     "during within how give happened happen happening into going quite look "
-    "make made take took having only any ran executed processed so far and".split()
+    "went make made take took having only any ran executed processed so far and overall".split()
 )
 
 # Words that ask for something that data does not say, and what to answer.
