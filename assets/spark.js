@@ -62,8 +62,14 @@ export class Spark extends TimeChart {
     body.append(stage)
     super(tile, stage, board)
     Object.assign(this, { svg: element, fill })
-    this.resize = new ResizeObserver(([entry]) => { this.size = entry.contentRect; if (this.at) this.show(this.at) })
+    const delta = body.querySelector(".delta") // what is read takes its place, and that of all below it
+    this.resize = new ResizeObserver((entries) => {
+      this.size = entries.find(({ target }) => target === element)?.contentRect ?? this.size
+      if (delta) stage.style.setProperty("--above", `${stage.offsetTop - delta.offsetTop}px`)
+      if (this.at) this.show(this.at)
+    })
     this.resize.observe(element)
+    this.resize.observe(body)
   }
 
   update(head, columns) {

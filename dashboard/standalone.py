@@ -16,7 +16,9 @@ from dashboard import theme
 from dashboard.assets import vendor_files
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
-SHEETS = ("scope", "charts", "exports", "wall", "cell")  # of css/: what a board needs
+# Sheets of css/ that dress pages; all others dress a board, wherever it stands
+PAGES = {"ask", "compare", "embed", "explore", "flows", "ledger", "load", "nav", "screens", "sources", "why"}
+SHEETS = sorted({sheet.stem for sheet in ASSETS.glob("css/*.css")} - PAGES, key=lambda name: (name == "cell", name))
 IMPORT = re.compile(r"""(?:from|import)\s*\(?\s*"\./([\w./-]+)\"""")
 MADE = """
 const blobs = new Map()

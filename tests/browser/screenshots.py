@@ -161,7 +161,8 @@ def notebook(browser: Browser, server: Running, folder: Path) -> bytes:
         chart = page.locator("[data-tile=duration] .figure[data-drawn]")
         chart.wait_for(timeout=60_000)
         page.wait_for_function("() => !document.querySelector('.tile[data-state=loading]')")
-        page.wait_for_timeout(3000)  # until the Lab has said what it has to say
+        page.get_by_role("button", name="No", exact=True).click()  # it asks whether news are wanted
+        page.wait_for_function("() => !document.querySelector('.Toastify__toast')")
         chart.hover(position={"x": 640, "y": 60})
         page.evaluate(PAINTED)
         picture = page.screenshot()

@@ -59,6 +59,13 @@ def menu(page: Page, tile: str, entry: str) -> None:
 # pointing
 
 
+def covers(over: Locator, first: Locator, end: Locator) -> bool:
+    """Whether something lies over all from the top of `first` to the top of `end`."""
+    box, top, bottom = (each.bounding_box() for each in (over, first, end))
+    assert box and top and bottom
+    return abs(box["y"] - top["y"]) < 1 and abs(box["y"] + box["height"] - bottom["y"]) < 1
+
+
 def test_a_moment_is_shown_in_all_charts_at_once(board: Page) -> None:
     board.mouse.move(*place(board, FIGURE, 0.5))
     expect(board.locator(".tip")).to_contain_text("p95 duration")
@@ -66,6 +73,8 @@ def test_a_moment_is_shown_in_all_charts_at_once(board: Page) -> None:
     for tile in ("flows", "success", "p95", "spend", "tokens", "agents"):
         expect(board.locator(f"[data-tile={tile}] .readout")).to_be_visible()
         expect(board.locator(f"[data-tile={tile}] .marks i")).to_have_count(1)
+        read, delta, line = (board.locator(f"[data-tile={tile}] {part}") for part in (".readout", ".delta", ".mini"))
+        assert covers(read, delta, line)
     expect(board.locator("[data-tile=duration] .readout")).to_be_hidden()
     board.mouse.move(2, 500)
     expect(board.locator(".readout:visible")).to_have_count(0)

@@ -303,3 +303,11 @@ def test_tiles_of_any_type_are_tables() -> None:
         "n": 3,
     }
     assert tables.of({"head": {"state": "empty"}, "columns": {}}).num_rows == 0  # fmt: skip
+
+
+def test_a_board_is_dressed_as_on_a_page() -> None:
+    """What tiles wear is there: ranges, forecasts and budgets too; what pages wear is not."""
+    assert {sheet.stem for sheet in standalone.ASSETS.glob("css/*.css")} > standalone.PAGES
+    for worn in (".range {", ".forecast {", ".budget {", ".wall ", ".leaf"):
+        assert worn in standalone.style()
+    assert ".ask-box" not in standalone.style()
