@@ -134,7 +134,7 @@ async def test_a_limit_that_is_far_away_is_said_to_be(served: Served) -> None:
 
 async def test_a_number_looks_ahead_once_a_minute(served: Served) -> None:
     """A standing board keeps what it foresaw, whatever arrives within the minute."""
-    now = datetime.now(UTC)
+    now = datetime.now(UTC).replace(second=0, microsecond=0)  # no bucket ends between a reading of one and the other
     filling = [0.3 + 0.002 * place for place in range(90)]
     await served.ingest(readings("system.memory.utilization", filling, MINUTE, now))
     agent = AnalyticsAgent(served.app.store, lambda: served.app.workspaces.current, served.app.sources)
