@@ -107,8 +107,9 @@ VIEWS = (
     View("docs", "/docs"),
 )
 WALLS = ("overview", "budgets", "resources")
-READY = """() => !document.querySelector(".tile[data-state=loading], main[aria-busy=true]")
-  && document.querySelector(".tile, main :is(table, h1, h2)")"""
+READY = """() => !document.querySelector(".tile[data-state=loading], main[aria-busy=true], .stage[aria-busy]")
+  && document.querySelector(".tile, main :is(table, h1, h2)")
+  && !document.querySelector(".btn.live")?.textContent.includes("Connecting")"""
 
 
 def main() -> None:
